@@ -1,0 +1,466 @@
+//! How the database is reached: addresses, pools, session limits and the embedded database's lock.
+
+use std::fmt;
+use std::fs::{File, TryLockError};
+use std::io::{Read, Seek, Write};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
+use sea_orm::{
+    ConnectOptions, DatabaseConnection, DatabaseTransaction, DbErr, SqliteTransactionMode,
+    TransactionOptions, TransactionTrait,
+};
+
+/// Which of the two databases an address leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// PostgreSQL 15 or newer.
+    Postgres,
+    /// One SQLite file, for one process.
+    Sqlite,
+}
+
+/// A database's address. Prints without its password.
+#[derive(Clone, PartialEq, Eq)]
+pub struct DatabaseUrl(String);
+
+/// Why an address was refused.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum InvalidUrl {
+    /// Neither of the two kinds.
+    #[error(
+        "a database address starts with postgres:// or sqlite://, such as \
+         postgres://user:password@host:5432/fanfare or sqlite://fanfare.db?mode=rwc"
+    )]
+    Scheme,
+    /// A database that ends with its connection, while Fanfare holds several.
+    #[error(
+        "an in-memory SQLite database can't be shared: give a file, such as sqlite://fanfare.db?mode=rwc"
+    )]
+    InMemory,
+    /// It does not parse.
+    #[error("the database address is not a valid URL: {0}")]
+    Syntax(#[from] url::ParseError),
+    /// There is no database in it.
+    #[error("the database address names no database: end it with /NAME")]
+    NoDatabase,
+}
+
+impl FromStr for DatabaseUrl {
+    type Err = InvalidUrl;
+
+    fn from_str(text: &str) -> Result<Self, InvalidUrl> {
+        if let Some(path) = text.strip_prefix("sqlite:") {
+            let path = path.trim_start_matches("//");
+            if path.is_empty() || path.starts_with(":memory:") || path.contains("mode=memory") {
+                return Err(InvalidUrl::InMemory);
+            }
+        } else if text.starts_with("postgres://") || text.starts_with("postgresql://") {
+            let url = url::Url::parse(text)?;
+            if url.path().trim_matches('/').is_empty() {
+                return Err(InvalidUrl::NoDatabase);
+            }
+        } else {
+            return Err(InvalidUrl::Scheme);
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl DatabaseUrl {
+    /// Which database it leads to.
+    pub fn kind(&self) -> Kind {
+        if self.0.starts_with("sqlite:") {
+            Kind::Sqlite
+        } else {
+            Kind::Postgres
+        }
+    }
+
+    /// The address of a SQLite file, made if it is missing.
+    pub fn sqlite_file(path: &Path) -> Self {
+        Self(format!("sqlite://{}?mode=rwc", path.display()))
+    }
+
+    /// The file of an embedded database.
+    pub fn path(&self) -> Option<PathBuf> {
+        let path = self.0.strip_prefix("sqlite:")?.trim_start_matches("//");
+        let path = path.split('?').next().unwrap_or(path);
+        Some(PathBuf::from(path))
+    }
+
+    /// The address as given, password included: for handing on to a driver or another process.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match url::Url::parse(&self.0) {
+            Ok(mut url) if url.password().is_some() => {
+                // Fails only for addresses that can't have a password, and this one has.
+                let _ = url.set_password(Some("***"));
+                write!(f, "{url}")
+            }
+            _ => f.write_str(&self.0),
+        }
+    }
+}
+
+impl fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DatabaseUrl({self})")
+    }
+}
+
+/// Limits that the database itself puts on a session, so that a frozen process lets go of its
+/// locks. Only PostgreSQL has them.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Session {
+    /// An open transaction without a statement for this long ends.
+    pub idle_in_transaction: Option<Duration>,
+    /// A statement that takes longer fails.
+    pub statement: Option<Duration>,
+    /// Waiting longer for a lock fails.
+    pub lock: Option<Duration>,
+}
+
+impl Session {
+    /// For a process whose work is believed for `lease` after its last sign of life: all limits
+    /// lie at three quarters of it.
+    pub fn below_lease(lease: Duration) -> Self {
+        let limit = Some(lease * 3 / 4);
+        Self {
+            idle_in_transaction: limit,
+            statement: limit,
+            lock: limit,
+        }
+    }
+}
+
+/// What a process wants of the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// It runs roles: of an embedded database it must be the only such process.
+    Roles,
+    /// One short command beside them.
+    Command,
+}
+
+/// How to connect.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where events live.
+    pub url: DatabaseUrl,
+    /// What reads are answered from, if not the same: a replica.
+    pub read_url: Option<DatabaseUrl>,
+    /// Connections to PostgreSQL at most, for writes and for reads each.
+    pub max_connections: u32,
+    /// Longest wait for a connection, a new one's making included.
+    pub timeout: Duration,
+    /// Limits of write sessions.
+    pub session: Session,
+    /// Shown in `pg_stat_activity`.
+    pub application_name: String,
+    /// What the process wants.
+    pub access: Access,
+}
+
+impl Config {
+    /// Sensible limits for `url`.
+    pub fn new(url: DatabaseUrl) -> Self {
+        Self {
+            url,
+            read_url: None,
+            max_connections: 10,
+            timeout: Duration::from_secs(5),
+            session: Session {
+                idle_in_transaction: Some(Duration::from_secs(15)),
+                statement: Some(Duration::from_secs(30)),
+                lock: Some(Duration::from_secs(15)),
+            },
+            application_name: "fanfare".to_owned(),
+            access: Access::Command,
+        }
+    }
+}
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// Another process runs roles on this file.
+    #[error(
+        "the database {path} is in use by another fanfare process{holder}: stop it first, or use PostgreSQL to run several"
+    )]
+    InUse {
+        /// The file.
+        path: PathBuf,
+        /// The other process, as ` (process 123)`, or nothing.
+        holder: String,
+    },
+    /// The lock file can't be made.
+    #[error(
+        "can't lock the database file {path}: {source}; check that the folder exists and can be written"
+    )]
+    Lock {
+        /// The lock file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Nobody answered in time.
+    #[error(
+        "no answer from the database at {url} within {seconds} s: check that it runs there and can be reached"
+    )]
+    NoAnswer {
+        /// Without its password.
+        url: DatabaseUrl,
+        /// How long was waited.
+        seconds: u64,
+    },
+    /// It answered with a refusal.
+    #[error(
+        "the database at {url} refused the connection: {reason}; check the address, user, password and database name"
+    )]
+    Refused {
+        /// Without its password.
+        url: DatabaseUrl,
+        /// What it said.
+        reason: String,
+    },
+}
+
+/// The database: one pool that writes and one that reads. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Database {
+    /// Writes, and reads that a decision hangs on.
+    pub write: DatabaseConnection,
+    /// Reads for others, from a replica if there is one.
+    pub read: DatabaseConnection,
+    kind: Kind,
+    _lock: Option<Arc<File>>,
+}
+
+impl Database {
+    /// Which database this is.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Opens a transaction that writes: on SQLite it takes the write lock at once.
+    ///
+    /// # Errors
+    /// No connection, or a lock held for too long.
+    pub async fn begin(&self) -> Result<DatabaseTransaction, DbErr> {
+        self.write
+            .begin_with_options(TransactionOptions {
+                sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+                ..TransactionOptions::default()
+            })
+            .await
+    }
+
+    /// Closes both pools, waiting for what is in use.
+    pub async fn close(self) {
+        // Closing fails only for connections that are gone already.
+        let _ = self.read.close().await;
+        let _ = self.write.close().await;
+    }
+}
+
+/// Connects within `config.timeout`.
+///
+/// # Errors
+/// See [`ConnectError`]; each says what to do.
+pub async fn connect(config: &Config) -> Result<Database, ConnectError> {
+    match config.url.kind() {
+        Kind::Postgres => connect_postgres(config).await,
+        Kind::Sqlite => connect_sqlite(config).await,
+    }
+}
+
+async fn connect_postgres(config: &Config) -> Result<Database, ConnectError> {
+    let write = open(config, &config.url, postgres_options(config, &config.url)).await?;
+    let read = match &config.read_url {
+        Some(url) => open(config, url, postgres_options(config, url)).await?,
+        None => write.clone(),
+    };
+    Ok(Database {
+        write,
+        read,
+        kind: Kind::Postgres,
+        _lock: None,
+    })
+}
+
+fn postgres_options(config: &Config, url: &DatabaseUrl) -> ConnectOptions {
+    let mut options = pool_options(config, url, config.max_connections);
+    options.set_application_name(config.application_name.clone());
+    let session = config.session;
+    options.map_sqlx_postgres_opts(move |options| {
+        // A vanished client must not hold locks until TCP gives up by itself, which takes hours.
+        let options = options.options([
+            ("tcp_keepalives_idle", "5"),
+            ("tcp_keepalives_interval", "2"),
+            ("tcp_keepalives_count", "3"),
+        ]);
+        [
+            (
+                "idle_in_transaction_session_timeout",
+                session.idle_in_transaction,
+            ),
+            ("statement_timeout", session.statement),
+            ("lock_timeout", session.lock),
+        ]
+        .into_iter()
+        .filter_map(|(name, limit)| Some((name, limit?.as_millis().to_string())))
+        .fold(options, |options, limit| options.options([limit]))
+    });
+    options
+}
+
+async fn connect_sqlite(config: &Config) -> Result<Database, ConnectError> {
+    let lock = match (config.access, config.url.path()) {
+        (Access::Roles, Some(path)) => Some(Arc::new(lock(&path)?)),
+        _ => None,
+    };
+    let write = open(config, &config.url, sqlite_options(config, 1, false)).await?;
+    let read = open(config, &config.url, sqlite_options(config, 4, true)).await?;
+    Ok(Database {
+        write,
+        read,
+        kind: Kind::Sqlite,
+        _lock: lock,
+    })
+}
+
+fn sqlite_options(config: &Config, connections: u32, query_only: bool) -> ConnectOptions {
+    let mut options = pool_options(config, &config.url, connections);
+    options.map_sqlx_sqlite_opts(move |options| {
+        options
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Normal)
+            .foreign_keys(true)
+            .busy_timeout(Duration::from_secs(10))
+            .pragma("query_only", if query_only { "on" } else { "off" })
+    });
+    // Writers queue for the one connection; a long commit before them is no fault.
+    options.acquire_timeout(Duration::from_secs(60));
+    options
+}
+
+fn pool_options(config: &Config, url: &DatabaseUrl, connections: u32) -> ConnectOptions {
+    let mut options = ConnectOptions::new(url.expose());
+    options
+        .max_connections(connections)
+        .acquire_timeout(config.timeout)
+        .connect_timeout(config.timeout)
+        .test_before_acquire(false)
+        .test_before_acquire_if_idle_for(Duration::from_secs(10))
+        .sqlx_logging(false);
+    options
+}
+
+async fn open(
+    config: &Config,
+    url: &DatabaseUrl,
+    options: ConnectOptions,
+) -> Result<DatabaseConnection, ConnectError> {
+    let no_answer = || ConnectError::NoAnswer {
+        url: url.clone(),
+        seconds: config.timeout.as_secs(),
+    };
+    let connecting = sea_orm::Database::connect(options);
+    match tokio::time::timeout(config.timeout, connecting).await {
+        Err(_) => Err(no_answer()),
+        Ok(Err(DbErr::ConnectionAcquire(_))) => Err(no_answer()),
+        Ok(Err(error)) => Err(ConnectError::Refused {
+            url: url.clone(),
+            reason: innermost(&error),
+        }),
+        Ok(Ok(connection)) => Ok(connection),
+    }
+}
+
+/// What the driver said, without the layers around it.
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut error = error;
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error.to_string()
+}
+
+/// Takes the lock file beside the database, or tells who has it. The system frees it with the
+/// process, however that ends.
+fn lock(database: &Path) -> Result<File, ConnectError> {
+    let mut path = database.as_os_str().to_owned();
+    path.push(".lock");
+    let path = PathBuf::from(path);
+    let failed = |source| ConnectError::Lock {
+        path: path.clone(),
+        source,
+    };
+    let mut file = File::options()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&path)
+        .map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let mut holder = String::new();
+            let _ = file.read_to_string(&mut holder);
+            return Err(ConnectError::InUse {
+                path: database.to_owned(),
+                holder: match holder.trim() {
+                    "" => String::new(),
+                    pid => format!(" (process {pid})"),
+                },
+            });
+        }
+        Err(TryLockError::Error(source)) => return Err(failed(source)),
+    }
+    file.set_len(0).map_err(failed)?;
+    file.rewind().map_err(failed)?;
+    writeln!(file, "{}", std::process::id()).map_err(failed)?;
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_is_never_printed() {
+        let url: DatabaseUrl = "postgres://me:hunter2@db/fanfare".parse().unwrap();
+        assert_eq!(url.to_string(), "postgres://me:***@db/fanfare");
+        assert!(!format!("{url:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn an_address_that_cannot_work_is_refused() {
+        let parse = |text: &str| text.parse::<DatabaseUrl>();
+        assert_eq!(parse("mysql://db/fanfare"), Err(InvalidUrl::Scheme));
+        assert_eq!(parse("sqlite::memory:"), Err(InvalidUrl::InMemory));
+        assert_eq!(parse("postgres://db"), Err(InvalidUrl::NoDatabase));
+        assert!(matches!(
+            parse("postgres://db:port/x"),
+            Err(InvalidUrl::Syntax(_))
+        ));
+    }
+
+    #[test]
+    fn a_sqlite_address_gives_its_file() {
+        let url: DatabaseUrl = "sqlite://data/fanfare.db?mode=rwc".parse().unwrap();
+        assert_eq!(url.path(), Some(PathBuf::from("data/fanfare.db")));
+        let url = DatabaseUrl::sqlite_file(Path::new("/tmp/x.db"));
+        assert_eq!(url.path(), Some(PathBuf::from("/tmp/x.db")));
+    }
+}

@@ -1,0 +1,153 @@
+//! The SQL in which PostgreSQL and SQLite differ: time, locks and lists.
+//!
+//! SQLite keeps instants as RFC 3339 text in UTC, whose order as text is their order in time.
+
+use chrono::{DateTime, TimeZone, Utc};
+use sea_orm::{ConnectionTrait, DbBackend, Statement, Value};
+use uuid::Uuid;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Dialect {
+    Postgres,
+    Sqlite,
+}
+
+impl Dialect {
+    pub(crate) fn of(db: &impl ConnectionTrait) -> Self {
+        match db.get_database_backend() {
+            DbBackend::Sqlite => Self::Sqlite,
+            _ => Self::Postgres,
+        }
+    }
+
+    pub(crate) fn statement(self, sql: impl Into<String>, values: Vec<Value>) -> Statement {
+        let backend = match self {
+            Self::Postgres => DbBackend::Postgres,
+            Self::Sqlite => DbBackend::Sqlite,
+        };
+        Statement::from_sql_and_values(backend, sql, values)
+    }
+
+    /// The present. Within one transaction of PostgreSQL it stands still, so that instants of one
+    /// commit agree.
+    pub(crate) fn now(self) -> &'static str {
+        match self {
+            Self::Postgres => "now()",
+            Self::Sqlite => "strftime('%Y-%m-%dT%H:%M:%f000+00:00', 'now')",
+        }
+    }
+
+    /// `instant` plus a number of milliseconds, both SQL expressions.
+    pub(crate) fn plus_ms(self, instant: &str, ms: &str) -> String {
+        match self {
+            Self::Postgres => format!("({instant} + ({ms}) * interval '1 millisecond')"),
+            Self::Sqlite => format!(
+                "strftime('%Y-%m-%dT%H:%M:%f000+00:00', {instant}, (({ms}) / 1000.0) || ' seconds')"
+            ),
+        }
+    }
+
+    /// The present plus a number of milliseconds.
+    pub(crate) fn now_plus_ms(self, ms: &str) -> String {
+        self.plus_ms(self.now(), ms)
+    }
+
+    /// The lesser of two numbers.
+    pub(crate) fn least(self, a: &str, b: &str) -> String {
+        match self {
+            Self::Postgres => format!("least({a}, {b})"),
+            Self::Sqlite => format!("min({a}, {b})"),
+        }
+    }
+
+    /// Locks the rows of `table` that a select returns until the end of the transaction, passing
+    /// over those that another holds. Rows that only refer to them can still be written. SQLite
+    /// has one writer at a time, which makes this empty.
+    pub(crate) fn lock_skipping(self, table: &str) -> String {
+        match self {
+            Self::Postgres => format!("FOR NO KEY UPDATE OF {table} SKIP LOCKED"),
+            Self::Sqlite => String::new(),
+        }
+    }
+
+    /// Like [`Self::lock_skipping`], waiting for rows that another holds.
+    pub(crate) fn lock_waiting(self, table: &str) -> String {
+        match self {
+            Self::Postgres => format!("FOR NO KEY UPDATE OF {table}"),
+            Self::Sqlite => String::new(),
+        }
+    }
+
+    /// `IN (…)` over a list of ids bound as one parameter, see [`Self::ids`].
+    pub(crate) fn in_ids(self, parameter: &str) -> String {
+        match self {
+            Self::Postgres => format!("= ANY({parameter}::uuid[])"),
+            Self::Sqlite => format!("IN (SELECT unhex(value) FROM json_each({parameter}))"),
+        }
+    }
+
+    /// The parameter for [`Self::in_ids`].
+    pub(crate) fn ids(self, ids: &[Uuid]) -> Value {
+        match self {
+            Self::Postgres => ids.to_vec().into(),
+            Self::Sqlite => json(ids.iter().map(|id| hex(*id)).collect::<Vec<_>>()),
+        }
+    }
+
+    /// `IN (…)` over a list of numbers bound as one parameter, see [`Self::numbers`].
+    pub(crate) fn in_numbers(self, parameter: &str) -> String {
+        match self {
+            Self::Postgres => format!("= ANY({parameter}::bigint[])"),
+            Self::Sqlite => format!("IN (SELECT value FROM json_each({parameter}))"),
+        }
+    }
+
+    /// The parameter for [`Self::in_numbers`].
+    pub(crate) fn numbers(self, numbers: &[i64]) -> Value {
+        match self {
+            Self::Postgres => numbers.to_vec().into(),
+            Self::Sqlite => json(numbers),
+        }
+    }
+
+    /// A table `t (id, number)` made of two parallel lists, bound as the parameters `$1` and `$2`,
+    /// see [`Self::pairs`].
+    pub(crate) fn pairs_table(self) -> &'static str {
+        match self {
+            Self::Postgres => {
+                "(SELECT * FROM unnest($1::uuid[], $2::bigint[]) AS u (id, number)) AS t"
+            }
+            Self::Sqlite => {
+                "(SELECT unhex(a.value) AS id, b.value AS number \
+                 FROM json_each($1) AS a JOIN json_each($2) AS b ON a.key = b.key) AS t"
+            }
+        }
+    }
+
+    /// The two parameters for [`Self::pairs_table`].
+    pub(crate) fn pairs(self, pairs: &[(Uuid, i64)]) -> [Value; 2] {
+        let (ids, numbers): (Vec<_>, Vec<_>) = pairs.iter().copied().unzip();
+        [self.ids(&ids), self.numbers(&numbers)]
+    }
+}
+
+fn json(list: impl serde::Serialize) -> Value {
+    serde_json::to_string(&list)
+        .expect("lists of strings and numbers have a JSON form")
+        .into()
+}
+
+fn hex(id: Uuid) -> String {
+    id.simple().to_string()
+}
+
+/// Stands for null in an array parameter, which SeaORM has no nulls in.
+pub(crate) const NO_NUMBER: i64 = i64::MIN;
+
+/// Stands for null in an array of instants: long before anything that has a date, and within what
+/// PostgreSQL can hold.
+pub(crate) fn no_instant() -> DateTime<Utc> {
+    Utc.with_ymd_and_hms(-4000, 1, 1, 0, 0, 0)
+        .single()
+        .expect("the first of January exists in every year")
+}

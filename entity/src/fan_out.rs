@@ -1,0 +1,192 @@
+//! Fan-outs: the runs that one tick, or one person, asked for; each one closes in the end.
+
+use sea_orm::entity::prelude::*;
+use sea_orm::{ConnectionTrait, DatabaseConnection, FromQueryResult};
+use serde::Serialize;
+
+use crate::Database;
+use crate::dialect::Dialect;
+
+/// What asked for a fan-out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumIter, DeriveActiveEnum, Serialize)]
+#[sea_orm(rs_type = "String", db_type = "Text")]
+#[serde(rename_all = "lowercase")]
+pub enum Trigger {
+    /// A scheduler found providers due.
+    #[sea_orm(string_value = "tick")]
+    Tick,
+    /// An operator, on the command line.
+    #[sea_orm(string_value = "command")]
+    Command,
+    /// An operator, over HTTP.
+    #[sea_orm(string_value = "api")]
+    Api,
+}
+
+/// A fan-out's row.
+#[derive(Debug, Clone, PartialEq, Eq, DeriveEntityModel, Serialize)]
+#[sea_orm(table_name = "fan_out")]
+#[expect(
+    missing_docs,
+    reason = "the columns are told where the table is laid out"
+)]
+pub struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub id: Uuid,
+    pub trigger: Trigger,
+    pub traceparent: Option<String>,
+    pub started_at: DateTimeUtc,
+    pub sealed_at: Option<DateTimeUtc>,
+    pub closed_at: Option<DateTimeUtc>,
+}
+
+#[derive(Debug, Clone, Copy, EnumIter, DeriveRelation)]
+#[expect(missing_docs, reason = "no relations are followed")]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}
+
+/// Asks the schedulers for a sync of each of `providers` now, and gives the fan-out's id.
+///
+/// # Errors
+/// Whatever the database answers.
+pub async fn request(
+    db: &Database,
+    trigger: Trigger,
+    traceparent: Option<&str>,
+    providers: &[i64],
+) -> Result<Uuid, DbErr> {
+    let id = Uuid::now_v7();
+    let tx = db.begin().await?;
+    let dialect = Dialect::of(&tx);
+    let now = dialect.now();
+    let sql = format!(
+        "INSERT INTO fan_out (id, trigger, traceparent, started_at) VALUES ($1, $2, $3, {now})"
+    );
+    let values = vec![id.into(), trigger.to_value().into(), traceparent.into()];
+    tx.execute_raw(dialect.statement(sql, values)).await?;
+    let sql = format!(
+        "INSERT INTO fan_out_request (fan_out_id, provider_id) \
+         SELECT $1, id FROM provider WHERE id {}",
+        dialect.in_numbers("$2")
+    );
+    let values = vec![id.into(), dialect.numbers(providers)];
+    tx.execute_raw(dialect.statement(sql, values)).await?;
+    tx.commit().await?;
+    Ok(id)
+}
+
+/// How far a fan-out is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromQueryResult, Serialize)]
+pub struct Progress {
+    /// Providers that no scheduler has taken up yet.
+    pub waiting: i64,
+    /// Runs that are queued or running.
+    pub open: i64,
+    /// Runs that ended with their feed stored, or found unchanged.
+    pub succeeded: i64,
+    /// Runs that failed.
+    pub failed: i64,
+    /// Runs that ended otherwise: lost, and taken over by another member, or cancelled.
+    pub other: i64,
+    /// Events that changed: new, changed, gone and returned.
+    pub changes: i64,
+    /// Whether it is over.
+    pub closed: bool,
+}
+
+/// Tells how far a fan-out is; `None` if there is none of that id.
+///
+/// # Errors
+/// Whatever the database answers.
+pub async fn progress(db: &DatabaseConnection, id: Uuid) -> Result<Option<Progress>, DbErr> {
+    let dialect = Dialect::of(db);
+    let sql = "SELECT \
+         (SELECT count(*) FROM fan_out_request q WHERE q.fan_out_id = f.id) AS waiting, \
+         count(CASE WHEN r.state <> 'finished' THEN 1 END) AS open, \
+         count(CASE WHEN r.outcome IN ('stored', 'unchanged') THEN 1 END) AS succeeded, \
+         count(CASE WHEN r.outcome = 'failed' THEN 1 END) AS failed, \
+         count(CASE WHEN r.outcome IN ('lost', 'cancelled', 'fenced') THEN 1 END) AS other, \
+         CAST(coalesce(sum(r.events_new + r.events_changed + r.events_gone + r.events_returned), 0) \
+              AS bigint) AS changes, \
+         f.closed_at IS NOT NULL AS closed \
+         FROM fan_out f \
+         LEFT JOIN fan_out_run m ON m.fan_out_id = f.id \
+         LEFT JOIN run r ON r.id = m.run_id \
+         WHERE f.id = $1 GROUP BY f.id, f.closed_at";
+    Progress::find_by_statement(dialect.statement(sql, vec![id.into()]))
+        .one(db)
+        .await
+}
+
+/// A member of a fan-out that did not succeed.
+#[derive(Debug, Clone, PartialEq, Eq, FromQueryResult, Serialize)]
+pub struct Failure {
+    /// The provider's name.
+    pub provider: String,
+    /// What went wrong.
+    pub error: Option<String>,
+}
+
+/// The members that failed, by provider, `limit` at most.
+///
+/// # Errors
+/// Whatever the database answers.
+pub async fn failures(
+    db: &DatabaseConnection,
+    id: Uuid,
+    limit: i64,
+) -> Result<Vec<Failure>, DbErr> {
+    let dialect = Dialect::of(db);
+    let sql = "SELECT p.name AS provider, r.error AS error \
+         FROM fan_out_run m JOIN run r ON r.id = m.run_id JOIN provider p ON p.id = r.provider_id \
+         WHERE m.fan_out_id = $1 AND r.outcome = 'failed' ORDER BY p.name LIMIT $2";
+    Failure::find_by_statement(dialect.statement(sql, vec![id.into(), limit.into()]))
+        .all(db)
+        .await
+}
+
+/// Says that a tick has claimed all that it will.
+///
+/// # Errors
+/// Whatever the database answers.
+pub async fn seal(db: &Database, id: Uuid) -> Result<(), DbErr> {
+    let dialect = Dialect::of(&db.write);
+    let sql = format!(
+        "UPDATE fan_out SET sealed_at = {} WHERE id = $1 AND sealed_at IS NULL",
+        dialect.now()
+    );
+    db.write
+        .execute_raw(dialect.statement(sql, vec![id.into()]))
+        .await?;
+    Ok(())
+}
+
+/// Seals what a scheduler left open when it died `after_ms` ago or more, and closes every sealed
+/// fan-out without an open member. Gives how many it closed.
+///
+/// # Errors
+/// Whatever the database answers.
+pub async fn close_finished(db: &Database, after_ms: i64) -> Result<u64, DbErr> {
+    let dialect = Dialect::of(&db.write);
+    let now = dialect.now();
+    let sql = format!(
+        "UPDATE fan_out SET sealed_at = {now} \
+         WHERE sealed_at IS NULL AND closed_at IS NULL AND trigger = 'tick' AND started_at < {}",
+        dialect.now_plus_ms("-$1")
+    );
+    db.write
+        .execute_raw(dialect.statement(sql, vec![after_ms.into()]))
+        .await?;
+    let sql = format!(
+        "UPDATE fan_out SET closed_at = {now} \
+         WHERE closed_at IS NULL AND sealed_at IS NOT NULL \
+         AND NOT EXISTS (SELECT 1 FROM fan_out_run m JOIN run r ON r.id = m.run_id \
+                         WHERE m.fan_out_id = fan_out.id AND r.finished_at IS NULL)"
+    );
+    let closed = db
+        .write
+        .execute_raw(dialect.statement(sql, Vec::new()))
+        .await?;
+    Ok(closed.rows_affected())
+}

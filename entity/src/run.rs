@@ -1,0 +1,116 @@
+//! Runs: one attempt each to sync one provider, and their states.
+
+use std::fmt;
+
+use sea_orm::entity::prelude::*;
+use sea_orm::{DatabaseConnection, QueryOrder, QuerySelect};
+use serde::Serialize;
+
+/// Where a run stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumIter, DeriveActiveEnum, Serialize)]
+#[sea_orm(rs_type = "String", db_type = "Text")]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Claimed by a scheduler and pushed; no worker has begun it.
+    #[sea_orm(string_value = "queued")]
+    Queued,
+    /// A worker holds it under a lease.
+    #[sea_orm(string_value = "running")]
+    Running,
+    /// It has an outcome, for ever.
+    #[sea_orm(string_value = "finished")]
+    Finished,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumIter, DeriveActiveEnum, Serialize)]
+#[sea_orm(rs_type = "String", db_type = "Text")]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// The feed was read and what changed is stored.
+    #[sea_orm(string_value = "stored")]
+    Stored,
+    /// The feed says what it said before.
+    #[sea_orm(string_value = "unchanged")]
+    Unchanged,
+    /// The feed could not be had or read; the error says why.
+    #[sea_orm(string_value = "failed")]
+    Failed,
+    /// Its provider was paused or removed meanwhile.
+    #[sea_orm(string_value = "cancelled")]
+    Cancelled,
+    /// Its worker found out that it was no longer its own, and wrote nothing.
+    #[sea_orm(string_value = "fenced")]
+    Fenced,
+    /// Its worker gave no sign of life for a whole lease.
+    #[sea_orm(string_value = "lost")]
+    Lost,
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.to_value())
+    }
+}
+
+/// A run's row. Durations in milliseconds, sizes in bytes of the body as it was sent.
+#[derive(Debug, Clone, PartialEq, Eq, DeriveEntityModel, Serialize)]
+#[sea_orm(table_name = "run")]
+#[expect(
+    missing_docs,
+    reason = "the columns are told where the table is laid out"
+)]
+pub struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub id: Uuid,
+    pub provider_id: i64,
+    pub token: i64,
+    pub state: State,
+    pub outcome: Option<Outcome>,
+    pub traceparent: Option<String>,
+    pub queued_at: DateTimeUtc,
+    pub next_push_at: Option<DateTimeUtc>,
+    pub push_count: i64,
+    pub started_at: Option<DateTimeUtc>,
+    pub finished_at: Option<DateTimeUtc>,
+    pub lease_until: Option<DateTimeUtc>,
+    pub worker: Option<String>,
+    pub http_status: Option<i64>,
+    pub bytes: Option<i64>,
+    pub events_new: i64,
+    pub events_changed: i64,
+    pub events_unchanged: i64,
+    pub events_gone: i64,
+    pub events_returned: i64,
+    pub events_held: i64,
+    pub set_aside: i64,
+    pub warnings: i64,
+    pub fetch_ms: Option<i64>,
+    pub parse_ms: Option<i64>,
+    pub compare_ms: Option<i64>,
+    pub store_ms: Option<i64>,
+    pub error: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, EnumIter, DeriveRelation)]
+#[expect(missing_docs, reason = "no relations are followed")]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}
+
+/// The newest runs of a provider, newest first.
+///
+/// # Errors
+/// Whatever the database answers.
+pub async fn latest(
+    db: &DatabaseConnection,
+    provider_id: i64,
+    limit: u64,
+) -> Result<Vec<Model>, DbErr> {
+    Entity::find()
+        .filter(Column::ProviderId.eq(provider_id))
+        .order_by_desc(Column::QueuedAt)
+        .limit(limit)
+        .all(db)
+        .await
+}
