@@ -130,7 +130,34 @@ fn pause(bytes: usize, rate: u64) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use futures::StreamExt;
+
     use super::*;
+    use crate::config::Config;
+    use crate::simulator::Simulator;
+
+    #[tokio::test]
+    async fn a_visit_ends_and_is_recorded_before_its_reader_has_the_last_chunk() {
+        let simulator = Simulator::new(Config::default(), ([127, 0, 0, 1], 1).into());
+        let chunks = ["first", "last"].map(|chunk| Bytes::from_static(chunk.as_bytes()));
+        let delivery = Delivery::new(
+            Box::new(chunks.into_iter()),
+            simulator.visit(0, "host"),
+            Ending::Served { round: 4 },
+        );
+        let mut body = delivery.into_body().into_data_stream();
+        let state = || {
+            (
+                simulator.stats().total.concurrent,
+                simulator.served("provider-0001").unwrap(),
+            )
+        };
+        assert_eq!(body.next().await.unwrap().unwrap(), "first");
+        assert_eq!(state(), (1, vec![]));
+        assert_eq!(body.next().await.unwrap().unwrap(), "last");
+        assert_eq!(state(), (0, vec![4]));
+        assert!(body.next().await.is_none());
+    }
 
     #[test]
     fn taking_ends_within_a_chunk() {
