@@ -1,1 +1,34 @@
+//! The contract between scheduler and worker: the job that travels, its trace context, and one
+//! producer and one consumer over two sources, Redis and this process.
+//!
+//! The database is the truth and the queue owes little: it hands each job to some worker soon,
+//! forgets what is done, and never stops consuming. Retries, schedules, attempts and the runs of
+//! dead workers are the database's. Nothing outside this crate knows which source feeds it.
 
+#![cfg_attr(
+    test,
+    allow(clippy::unwrap_used, reason = "a test that cannot go on panics")
+)]
+
+mod config;
+mod consumer;
+mod delivery;
+mod dispatch;
+mod job;
+mod memory;
+mod open;
+mod outage;
+mod producer;
+mod redis;
+mod settle;
+mod trace;
+
+pub use config::{QueueConfig, RedisUrl, RedisUrlError};
+pub use consumer::{Consumer, ConsumerError};
+pub use delivery::{Delivery, MissingDelivery};
+pub use job::SyncJob;
+pub use open::{OpenError, Queue, open};
+pub use producer::{Depth, Producer, Push, PushError};
+pub use redis::ReachError;
+pub use settle::{HandlerPanic, Settle, SettleLayer};
+pub use trace::TraceContext;

@@ -1,0 +1,200 @@
+//! The task between a source and a worker: takes jobs while slots are free, settles them in
+//! batches, and rides out outages.
+
+use std::time::Duration;
+
+use apalis_core::{
+    task::{Task, builder::TaskBuilder, task_id::TaskId},
+    worker::context::WorkerContext,
+};
+use futures::future::{BoxFuture, OptionFuture};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    Delivery, SyncJob, TraceContext,
+    delivery::{Receipt, Settled},
+    outage::{Outage, backoff},
+    redis::ReachError,
+};
+
+/// Most jobs that one exchange takes; it bounds how long a script runs.
+const MOST_AT_ONCE: usize = 512;
+
+/// Where jobs come from.
+pub(crate) trait Source: Send + 'static {
+    type Bell: Bell;
+
+    /// What rings when there may be jobs. It is apart from the source, which must not wait for it.
+    fn bell(&self) -> Self::Bell;
+
+    /// Settles and takes in one step. Safe to repeat after an error, with the same settlements.
+    fn exchange(
+        &mut self,
+        settled: &[Settled],
+        take: usize,
+    ) -> impl Future<Output = Result<Exchange, ReachError>> + Send;
+}
+
+pub(crate) trait Bell: Send + 'static {
+    /// Ends when there may be jobs, or now and then.
+    fn ring(&mut self) -> impl Future<Output = Result<(), ReachError>> + Send;
+}
+
+pub(crate) struct Exchange {
+    pub(crate) taken: Vec<Taken>,
+    /// There is more to take or to settle, so that waiting for the bell would be wrong.
+    pub(crate) more: bool,
+}
+
+pub(crate) struct Taken {
+    pub(crate) job: SyncJob,
+    pub(crate) trace: TraceContext,
+    pub(crate) receipt: Receipt,
+}
+
+pub(crate) struct Dispatcher<S: Source> {
+    pub(crate) source: S,
+    pub(crate) worker: WorkerContext,
+    pub(crate) worker_name: String,
+    pub(crate) slots: usize,
+    /// No more jobs are wanted.
+    pub(crate) stop: CancellationToken,
+    /// No handler runs any more: settle what is left and end.
+    pub(crate) close: CancellationToken,
+    pub(crate) close_timeout: Duration,
+    pub(crate) jobs: UnboundedSender<Task<SyncJob>>,
+    pub(crate) settle: UnboundedSender<Settled>,
+    pub(crate) settled: UnboundedReceiver<Settled>,
+}
+
+impl<S: Source> Dispatcher<S> {
+    /// Ends when it has been stopped and all that it took is settled, or too late after `close`.
+    pub(crate) async fn run(mut self) {
+        let close = self.close.clone();
+        let close_timeout = self.close_timeout;
+        let worker_name = self.worker_name.clone();
+        tokio::select! {
+            () = self.work() => {}
+            () = async {
+                close.cancelled().await;
+                tokio::time::sleep(close_timeout).await;
+            } => tracing::warn!(
+                worker = worker_name,
+                "queue closed before all acknowledgements arrived; their jobs may come again"
+            ),
+        }
+    }
+
+    async fn work(&mut self) {
+        let mut bell = Ringing::Still(Some(self.source.bell()));
+        let mut bell_works = true;
+        let mut outage = Outage::default();
+        let mut failures = 0;
+        // Free slots are those of jobs that are not held. A job is held from its taking until its
+        // settlement is read here, and both travel in the same exchange.
+        let mut held = 0;
+        let mut unsent = Vec::new();
+        let mut look = true;
+        loop {
+            while let Ok(settled) = self.settled.try_recv() {
+                held -= 1;
+                unsent.push(settled);
+            }
+            let stopping = self.stop.is_cancelled() || self.worker.is_shutting_down();
+            let free = if stopping { 0 } else { self.slots - held };
+
+            if !unsent.is_empty() || (look && free > 0) {
+                match self.source.exchange(&unsent, free.min(MOST_AT_ONCE)).await {
+                    Ok(exchange) => {
+                        failures = 0;
+                        if bell_works {
+                            outage.ends(&self.worker_name);
+                        }
+                        unsent.clear();
+                        look = exchange.more;
+                        held += exchange.taken.len();
+                        self.hand_out(exchange.taken);
+                    }
+                    Err(error) => {
+                        failures += 1;
+                        outage.begins(&self.worker_name, &error);
+                        look = true;
+                        let stop = (!stopping).then_some(&self.stop);
+                        pause(backoff(failures), stop).await;
+                    }
+                }
+                continue;
+            }
+            if stopping && held == 0 {
+                return;
+            }
+
+            tokio::select! {
+                Some(settled) = self.settled.recv() => {
+                    held -= 1;
+                    unsent.push(settled);
+                }
+                rung = bell.rung(), if !stopping && held < self.slots => {
+                    look = true;
+                    bell_works = rung.is_ok();
+                    if let Err(error) = rung {
+                        outage.begins(&self.worker_name, &error);
+                    }
+                }
+                () = self.stop.cancelled(), if !stopping => {}
+            }
+        }
+    }
+
+    fn hand_out(&self, taken: Vec<Taken>) {
+        for Taken {
+            job,
+            trace,
+            receipt,
+        } in taken
+        {
+            let task = TaskBuilder::new(job)
+                .task_id(TaskId::from_string(job.run))
+                .metadata(&trace)
+                .lock_by(Some(self.worker_name.clone()))
+                .data(Delivery::new(receipt, self.settle.clone()))
+                .build();
+            // A consumer that has gone leaves the task to be dropped here, which returns its job.
+            let _ = self.jobs.send(task);
+        }
+    }
+}
+
+async fn pause(delay: Duration, stop: Option<&CancellationToken>) {
+    let stopped = OptionFuture::from(stop.map(CancellationToken::cancelled));
+    tokio::select! {
+        () = tokio::time::sleep(delay) => {}
+        Some(()) = stopped => {}
+    }
+}
+
+/// A bell that keeps ringing while nobody listens: to hang up on a blocking command would cost a
+/// connection each time.
+enum Ringing<B> {
+    Still(Option<B>),
+    Waiting(BoxFuture<'static, (B, Result<(), ReachError>)>),
+}
+
+impl<B: Bell> Ringing<B> {
+    async fn rung(&mut self) -> Result<(), ReachError> {
+        if let Self::Still(bell) = self {
+            let mut bell = bell.take().expect("a still bell is there");
+            *self = Self::Waiting(Box::pin(async move {
+                let rung = bell.ring().await;
+                (bell, rung)
+            }));
+        }
+        let Self::Waiting(ringing) = self else {
+            unreachable!("it was made to wait above")
+        };
+        let (bell, rung) = ringing.await;
+        *self = Self::Still(Some(bell));
+        rung
+    }
+}

@@ -1,0 +1,84 @@
+//! The scheduler's end of the queue.
+
+use std::sync::Arc;
+
+use crate::{
+    SyncJob, TraceContext,
+    memory::Memory,
+    redis::{ReachError, Redis},
+};
+
+/// One job to push.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Push {
+    /// The job.
+    pub job: SyncJob,
+    /// The trace that it continues.
+    pub trace: TraceContext,
+}
+
+/// What the queue holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Depth {
+    /// Jobs that no consumer has taken.
+    pub waiting: u64,
+    /// Jobs that consumers hold; those of dead ones count until they are forgotten.
+    pub in_flight: u64,
+}
+
+/// Pushes jobs and looks at the queue. Clones share its connections.
+#[derive(Debug, Clone)]
+pub struct Producer(pub(crate) Source);
+
+#[derive(Debug, Clone)]
+pub(crate) enum Source {
+    Redis(Arc<Redis>),
+    Memory(Memory),
+}
+
+/// Pushing failed. Some of the jobs may be queued; pushing all of them again is safe.
+#[derive(Debug, thiserror::Error)]
+pub enum PushError {
+    /// Redis cannot be reached or refuses.
+    #[error("push to the queue")]
+    Reach(#[from] ReachError),
+    /// The in-process queue holds as many jobs as it may.
+    #[error(
+        "the in-process queue is full with {limit} waiting jobs: let workers catch up, or use redis"
+    )]
+    Full {
+        /// How many jobs may wait.
+        limit: usize,
+    },
+}
+
+impl Producer {
+    /// Queues the jobs in order, in bulk, and says how many were newly queued. Safe to repeat.
+    ///
+    /// A job that still waits stays where it is. One that a consumer holds is left alone at first
+    /// and delivered again once it has been held for [`redeliver_after`], by the queue's clock.
+    ///
+    /// [`redeliver_after`]: crate::QueueConfig::redeliver_after
+    pub async fn push(&self, jobs: &[Push]) -> Result<usize, PushError> {
+        match &self.0 {
+            Source::Redis(redis) => Ok(redis.push(jobs).await?),
+            Source::Memory(memory) => memory.push(jobs),
+        }
+    }
+
+    /// How much waits and how much is held right now.
+    pub async fn depth(&self) -> Result<Depth, ReachError> {
+        match &self.0 {
+            Source::Redis(redis) => redis.depth().await,
+            Source::Memory(memory) => Ok(memory.depth()),
+        }
+    }
+
+    /// Says whether the queue answers, for health checks.
+    pub async fn ping(&self) -> Result<(), ReachError> {
+        match &self.0 {
+            Source::Redis(redis) => redis.ping().await,
+            Source::Memory(_) => Ok(()),
+        }
+    }
+}
