@@ -69,6 +69,25 @@ pub async fn claim_due(
     Ok(Some(to_push(&claimed, traceparent)))
 }
 
+/// Whether any provider is due: one look at an index, for ticks that find nothing to do.
+///
+/// # Errors
+/// Whatever the database answers.
+pub async fn anything_due(db: &Database) -> Result<bool, DbErr> {
+    let dialect = Dialect::of(&db.write);
+    let now = dialect.now();
+    let sql = format!(
+        "SELECT 1 FROM provider \
+         WHERE current_run IS NULL AND retired_at IS NULL AND next_due_at <= {now} \
+         AND (paused_at IS NULL OR paused_until <= {now}) LIMIT 1"
+    );
+    let row = db
+        .write
+        .query_one_raw(dialect.statement(sql, Vec::new()))
+        .await?;
+    Ok(row.is_some())
+}
+
 /// Makes the tick's fan-out at its first claim; false if it is there and sealed.
 async fn open_fan_out(
     tx: &DatabaseTransaction,
@@ -153,11 +172,12 @@ struct Request {
 
 /// Takes up to `limit` requested syncs: a provider that is being synced already lends its run to
 /// the fan-out, any other that is neither paused nor retired is claimed, due or not. A fan-out
-/// whose requests are all taken is sealed.
+/// whose requests are all taken is sealed. Gives the runs that are new, or `None` if nothing was
+/// requested.
 ///
 /// # Errors
 /// Whatever the database answers; nothing is taken then.
-pub async fn take_requests(db: &Database, limit: u64) -> Result<Vec<ToPush>, DbErr> {
+pub async fn take_requests(db: &Database, limit: u64) -> Result<Option<Vec<ToPush>>, DbErr> {
     let tx = db.begin().await?;
     let dialect = Dialect::of(&tx);
     let sql = format!(
@@ -171,7 +191,7 @@ pub async fn take_requests(db: &Database, limit: u64) -> Result<Vec<ToPush>, DbE
         .all(&tx)
         .await?;
     if requests.is_empty() {
-        return Ok(Vec::new());
+        return Ok(None);
     }
     let mut fan_outs: Vec<Uuid> = requests.iter().map(|request| request.fan_out_id).collect();
     fan_outs.dedup();
@@ -189,7 +209,7 @@ pub async fn take_requests(db: &Database, limit: u64) -> Result<Vec<ToPush>, DbE
     }
     seal_taken(&tx, &fan_outs).await?;
     tx.commit().await?;
-    Ok(pushes)
+    Ok(Some(pushes))
 }
 
 #[derive(FromQueryResult)]

@@ -1,8 +1,9 @@
 //! The dataset's version, which rises with every commit that changes events, and its epoch.
 
-use sea_orm::ConnectionTrait;
 use sea_orm::entity::prelude::*;
+use sea_orm::{ConnectionTrait, FromQueryResult};
 
+use crate::Database;
 use crate::dialect::Dialect;
 
 /// Which state of which history of the events.
@@ -47,6 +48,41 @@ pub async fn version(db: &impl ConnectionTrait) -> Result<Version, DbErr> {
         epoch: row.epoch,
         number: row.version,
     })
+}
+
+/// Changes by kind.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, FromQueryResult)]
+#[expect(missing_docs, reason = "the names are the docs")]
+pub struct Changes {
+    pub created: i64,
+    pub updated: i64,
+    pub gone: i64,
+    pub returned: i64,
+}
+
+impl Changes {
+    /// All of them.
+    pub fn total(&self) -> u64 {
+        (self.created + self.updated + self.gone + self.returned).unsigned_abs()
+    }
+}
+
+/// How many changes of each kind came after a version.
+///
+/// # Errors
+/// Whatever the database answers.
+pub async fn changes_since(db: &Database, version: i64) -> Result<Changes, DbErr> {
+    let dialect = Dialect::of(&db.read);
+    let sql = "SELECT count(CASE WHEN c.kind = 'created' THEN 1 END) AS created, \
+               count(CASE WHEN c.kind = 'updated' THEN 1 END) AS updated, \
+               count(CASE WHEN c.kind = 'gone' THEN 1 END) AS gone, \
+               count(CASE WHEN c.kind = 'returned' THEN 1 END) AS returned \
+               FROM dataset_commit d JOIN event_change c ON c.run_id = d.run_id \
+               WHERE d.version > $1";
+    let changes = Changes::find_by_statement(dialect.statement(sql, vec![version.into()]))
+        .one(&db.read)
+        .await?;
+    Ok(changes.unwrap_or_default())
 }
 
 /// Raises the version for `run`. The row's lock is held until the transaction ends, so this is the

@@ -35,10 +35,11 @@ pub enum SellMode {
 
 /// A part of the venue with its price, as its feed has it. This is the form that `event.zones`
 /// keeps as JSON, in feed order.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Zone {
     /// The feed's id; it can stand twice in one event.
-    pub id: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
     /// What people call it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
@@ -58,7 +59,8 @@ pub struct Zone {
 #[serde(transparent)]
 pub struct Zones(pub Vec<Zone>);
 
-/// Everything that a feed says about one event. Prices are in ten-thousandths.
+/// Everything that a feed says about one event: prices in ten-thousandths, times exact to the
+/// microsecond.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Content {
     /// The feed's id of the base.
@@ -115,7 +117,7 @@ impl Content {
         hash.optional(self.min_price);
         hash.optional(self.max_price);
         for zone in &self.zones {
-            hash.text(&zone.id);
+            hash.optional_text(zone.id.as_deref());
             hash.optional_text(zone.name.as_deref());
             hash.optional(zone.capacity);
             hash.optional(zone.price);
@@ -227,7 +229,7 @@ mod tests {
             min_price: Some(150_000),
             max_price: Some(300_000),
             zones: vec![Zone {
-                id: "40".into(),
+                id: Some("40".into()),
                 name: Some("Platea".into()),
                 capacity: Some(243),
                 price: Some(200_000),
@@ -273,7 +275,7 @@ mod tests {
         changed(|c| c.min_price = None);
         changed(|c| c.max_price = None);
         changed(|c| c.zones.clear());
-        changed(|c| c.zones[0].id.push('1'));
+        changed(|c| c.zones[0].id = None);
         changed(|c| c.zones[0].name = None);
         changed(|c| c.zones[0].capacity = Some(0));
         changed(|c| c.zones[0].price = None);

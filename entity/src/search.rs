@@ -4,7 +4,8 @@
 //! can stand between them.
 
 use chrono::{DateTime, NaiveDateTime, Utc};
-use futures::TryStreamExt;
+use futures::stream::{self, BoxStream};
+use futures::{StreamExt, TryStreamExt};
 use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, QueryResult, StreamTrait};
 use uuid::Uuid;
 
@@ -43,6 +44,19 @@ pub struct Found {
 /// # Errors
 /// Whatever the database answers.
 pub async fn events(db: &Database, window: Window) -> Result<(Version, Vec<Found>), DbErr> {
+    let (version, events) = stream(db, window).await?;
+    Ok((version, events.try_collect().await?))
+}
+
+/// What [`events`] gives, one by one: it resolves as soon as the database has answered, with the
+/// first event at hand, and holds a connection until the stream is dropped.
+///
+/// # Errors
+/// Whatever the database answers, here or in the midst of the stream.
+pub async fn stream(
+    db: &Database,
+    window: Window,
+) -> Result<(Version, BoxStream<'_, Result<Found, DbErr>>), DbErr> {
     let dialect = Dialect::of(&db.read);
     let (condition, values) = condition(window);
     let found = format!(
@@ -56,23 +70,18 @@ pub async fn events(db: &Database, window: Window) -> Result<(Version, Vec<Found
     loop {
         let statement = dialect.statement(&found, values.clone());
         let mut rows = db.read.stream_raw(statement).await?;
-        let mut version = None;
-        let mut events = Vec::new();
-        while let Some(row) = rows.try_next().await? {
-            if version.is_none() {
-                version = Some(read_version(&row)?);
-            }
-            events.push(read_found(&row)?);
+        if let Some(row) = rows.try_next().await? {
+            let version = read_version(&row)?;
+            let first = stream::iter([read_found(&row)]);
+            let others = rows.map(|row| read_found(&row?));
+            return Ok((version, first.chain(others).boxed()));
         }
         drop(rows);
-        if let Some(version) = version {
-            return Ok((version, events));
-        }
         // Nothing there: ask for the version in which nothing is there. If something has come
         // meanwhile there is none, and the search starts over.
         let statement = dialect.statement(&empty, values.clone());
         if let Some(row) = db.read.query_one_raw(statement).await? {
-            return Ok((read_version(&row)?, Vec::new()));
+            return Ok((read_version(&row)?, stream::empty().boxed()));
         }
     }
 }

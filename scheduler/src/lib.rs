@@ -1,1 +1,90 @@
+//! Decides what is due, enqueues it and reaps what was lost; never fetches anything.
+//!
+//! Schedulers are interchangeable: each one's tick claims what the others have not locked. What a
+//! tick cannot finish, because the queue, the database or this process fails, any later tick of any
+//! scheduler does.
 
+mod steadiness;
+mod tick;
+
+use std::time::{Duration, Instant};
+
+use entity::Database;
+use queue::Producer;
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+
+use steadiness::Steadiness;
+use tick::Tick;
+
+/// How a scheduler works.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// From one look at the database to the next.
+    pub tick: Duration,
+    /// Providers that one transaction claims at most.
+    pub batch: u64,
+    /// Runs that may be queued or running before nothing more is claimed. Each scheduler looks
+    /// before each batch, so that several at once can pass it by a batch each.
+    pub max_outstanding: u64,
+    /// How long a running sync is believed without a sign of life.
+    pub lease: Duration,
+    /// Workers that a provider may lose in a row before it is paused.
+    pub most_crashes: i64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            tick: Duration::from_secs(1),
+            batch: 500,
+            max_outstanding: 20_000,
+            lease: Duration::from_secs(20),
+            most_crashes: 3,
+        }
+    }
+}
+
+/// Schedules until `shutdown` fires; the tick that is on ends first.
+///
+/// # Errors
+/// None: an outage of the database or the queue is told once and waited for.
+pub async fn run(
+    config: Config,
+    db: Database,
+    producer: Producer,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let mut steadiness = Steadiness::new(config.lease);
+    let mut ticks = tokio::time::interval(config.tick);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let tick = Tick {
+        config: &config,
+        db: &db,
+        producer: &producer,
+        stop: &shutdown,
+    };
+    tracing::info!("scheduler is ready");
+    loop {
+        tokio::select! {
+            biased;
+            () = shutdown.cancelled() => break,
+            _ = ticks.tick() => {}
+        }
+        let reap = steadiness.allows_reaping(Instant::now());
+        match tick.run(reap).await {
+            Ok(()) => {
+                if steadiness.succeeded(Instant::now()) {
+                    tracing::info!("the database is back");
+                }
+            }
+            Err(error) => {
+                if steadiness.failed() {
+                    tracing::warn!(%error, "the database fails, trying again at each tick");
+                }
+            }
+        }
+    }
+    tracing::info!("scheduler stopped");
+    Ok(())
+}

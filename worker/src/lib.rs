@@ -1,3 +1,133 @@
-//! One run in, rows out: a worker fetches a provider's feed, reads it and stores what changed.
+//! One run in, rows out: a worker takes a job, begins its run, fetches that provider's feed, parses
+//! it and stores what changed, and records how it went.
+//!
+//! A job carries only a run's id. Whether there is anything to do, and for whom, the database says
+//! (`entity::lease`); a job that comes late, twice or for nothing is dropped. [`sync_provider`] is
+//! the work itself and needs no queue.
 
+pub mod fetch;
 pub mod format;
+mod job;
+mod leases;
+mod sync;
+pub mod visit;
+
+use std::any::Any;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use apalis::prelude::{WorkerBuilder, WorkerBuilderExt};
+use entity::Database;
+use queue::Queue;
+use tokio_util::sync::CancellationToken;
+
+use job::Context;
+use leases::Leases;
+pub use sync::{Synced, Tools, compare, record_panic, sync_provider};
+
+/// How a worker process works.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Unique to this process' start; shown wherever runs are.
+    pub name: String,
+    /// Runs at once.
+    pub concurrency: usize,
+    /// How long a run is believed without a sign of life.
+    pub lease: Duration,
+    /// How long running syncs may go on after a stop before they are handed back.
+    pub drain: Duration,
+    /// What a fetch may cost.
+    pub fetch: fetch::Limits,
+    /// What a feed may ask of the parser.
+    pub format: format::Limits,
+    /// A proxy for all fetches; none is used without it.
+    pub proxy: Option<url::Url>,
+}
+
+impl Config {
+    /// The defaults, under a name.
+    pub fn new(name: String) -> Self {
+        Self {
+            name,
+            concurrency: 16,
+            lease: Duration::from_secs(20),
+            drain: Duration::from_secs(20),
+            fetch: fetch::Limits::default(),
+            format: format::Limits::default(),
+            proxy: None,
+        }
+    }
+}
+
+/// Works until `shutdown` fires and its running syncs are done, or handed back at the deadline.
+///
+/// # Errors
+/// The HTTP client can't be made. Nothing that happens to a run, the queue or the database ends a
+/// worker.
+pub async fn run(
+    config: Config,
+    db: Database,
+    queue: &Queue,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let http = fetch::client(&config.fetch, config.proxy.as_ref())
+        .context("can't make the HTTP client")?;
+    let leases = Leases::default();
+    let context = Arc::new(Context {
+        tools: Tools {
+            db: db.clone(),
+            http,
+            fetch: config.fetch,
+            format: config.format,
+        },
+        worker: config.name.clone(),
+        lease: config.lease,
+        leases: leases.clone(),
+        deadline: CancellationToken::new(),
+    });
+    let renewed = CancellationToken::new();
+    let renewal = tokio::spawn(leases.renew(
+        db,
+        config.name.clone(),
+        config.lease,
+        renewed.clone(),
+    ));
+    let consumer = queue.consumer(&config.name, config.concurrency, shutdown.clone());
+    let worker = WorkerBuilder::new(config.name.as_str())
+        .backend(consumer)
+        .data(Arc::clone(&context))
+        .concurrency(config.concurrency)
+        .catch_panic()
+        .build(job::sync);
+    tracing::info!(
+        worker = config.name,
+        concurrency = config.concurrency,
+        "worker is ready"
+    );
+    let drain = async {
+        shutdown.cancelled().await;
+        tracing::info!(worker = config.name, "worker drains");
+        tokio::time::sleep(config.drain).await;
+        context.deadline.cancel();
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        ended = worker.run() => ended.context("the queue's consumer failed")?,
+        () = drain => {}
+    }
+    renewed.cancel();
+    // It only ever ends by that token; a panic of it has been reported.
+    let _ = renewal.await;
+    tracing::info!(worker = config.name, "worker stopped");
+    Ok(())
+}
+
+/// What a panic says of itself.
+pub(crate) fn panic_message(panic: &(dyn Any + Send)) -> String {
+    panic
+        .downcast_ref::<&str>()
+        .map(|message| (*message).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "without a message".to_owned())
+}

@@ -1,0 +1,284 @@
+//! The commands and what each one takes.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::options::{
+    ApiOptions, DatabaseOptions, ListenOptions, LogOptions, ObserveOptions, QueueOptions,
+    SchedulerOptions, WorkerOptions,
+};
+
+/// Collects event listings from many providers and serves them from one fast API.
+#[derive(Debug, Parser)]
+#[command(name = "fanfare", version, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) log: LogOptions,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Simulated providers and every role in one process; nothing to set up
+    Demo(Demo),
+    /// Every role in one process, with your own providers
+    All(All),
+    /// Serves the events over HTTP
+    Api(Api),
+    /// Decides what is due and enqueues it; run one or several
+    Scheduler(Scheduler),
+    /// Fetches, parses and stores feeds; run as many as you need
+    Worker(Worker),
+    /// Brings the database's schema up to date
+    Migrate(Migrate),
+    /// Serves simulated feeds, good and bad ones
+    Simulate(Simulate),
+    /// Shows and changes the providers
+    #[command(subcommand)]
+    Provider(Provider),
+    /// Asks for a sync now
+    Sync(Sync),
+    /// Prints the API's OpenAPI document
+    Openapi,
+    /// Asks a running process whether it lives; exit 0 or 1
+    Healthcheck(Healthcheck),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Demo {
+    /// Simulated providers
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) providers: u32,
+    /// Events of each provider, about
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) events: u32,
+    /// Folder of the database; a second start on it finds its events again [default: a fresh one
+    /// that is removed at the end]
+    #[arg(long)]
+    pub(crate) data: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) listen: ListenOptions,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct All {
+    #[command(flatten)]
+    pub(crate) database: DatabaseOptions,
+    #[command(flatten)]
+    pub(crate) queue: QueueOptions,
+    #[command(flatten)]
+    pub(crate) scheduler: SchedulerOptions,
+    #[command(flatten)]
+    pub(crate) worker: WorkerOptions,
+    #[command(flatten)]
+    pub(crate) api: ApiOptions,
+    #[command(flatten)]
+    pub(crate) observe: ObserveOptions,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Api {
+    #[command(flatten)]
+    pub(crate) database: DatabaseOptions,
+    #[command(flatten)]
+    pub(crate) api: ApiOptions,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Scheduler {
+    #[command(flatten)]
+    pub(crate) database: DatabaseOptions,
+    #[command(flatten)]
+    pub(crate) queue: QueueOptions,
+    #[command(flatten)]
+    pub(crate) scheduler: SchedulerOptions,
+    #[command(flatten)]
+    pub(crate) observe: ObserveOptions,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Worker {
+    #[command(flatten)]
+    pub(crate) database: DatabaseOptions,
+    #[command(flatten)]
+    pub(crate) queue: QueueOptions,
+    #[command(flatten)]
+    pub(crate) worker: WorkerOptions,
+    #[command(flatten)]
+    pub(crate) observe: ObserveOptions,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Migrate {
+    #[command(flatten)]
+    pub(crate) database: DatabaseOptions,
+    /// Only tell what is missing; exit 1 if anything is
+    #[arg(long)]
+    pub(crate) check: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Simulate {
+    /// Address to listen on; port 0 picks one
+    #[arg(long, default_value = "127.0.0.1:8090")]
+    pub(crate) listen: std::net::SocketAddr,
+    /// Simulated providers
+    #[arg(long, default_value_t = 20)]
+    pub(crate) providers: usize,
+    /// Events of each provider, about
+    #[arg(long, default_value_t = 200)]
+    pub(crate) events: usize,
+    /// Decides everything that the feeds say
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Time from one state of the feeds to the next; without it they change only when told to
+    #[arg(long, value_parser = humantime::parse_duration)]
+    pub(crate) round: Option<std::time::Duration>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Provider {
+    /// Adds and updates providers from a TOML file, all or none, and prints the difference
+    Apply(ProviderApply),
+    /// Lists the providers
+    List(ProviderList),
+    /// Shows one provider and its latest runs
+    Show(ProviderNamed),
+    /// Stops a provider's syncs until it is resumed
+    Pause(ProviderPause),
+    /// Lifts a pause; the provider is due at once
+    Resume(ProviderNamed),
+    /// Hides a provider and ends its syncs; its events stay
+    Remove(ProviderRemove),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ProviderApply {
+    /// The provider file
+    pub(crate) file: PathBuf,
+    /// Only tell what would change
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Retire the providers that are not in the file
+    #[arg(long)]
+    pub(crate) prune: bool,
+    #[command(flatten)]
+    pub(crate) database: DatabaseOptions,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ProviderList {
+    #[command(flatten)]
+    pub(crate) database: DatabaseOptions,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ProviderNamed {
+    /// The provider's name
+    pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) database: DatabaseOptions,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ProviderPause {
+    #[command(flatten)]
+    pub(crate) named: ProviderNamed,
+    /// Shown wherever the provider is
+    #[arg(long)]
+    pub(crate) reason: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ProviderRemove {
+    #[command(flatten)]
+    pub(crate) named: ProviderNamed,
+    /// Delete its events and their history, too
+    #[arg(long)]
+    pub(crate) purge: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Sync {
+    /// The providers' names
+    #[arg(required_unless_present = "all", conflicts_with = "all")]
+    pub(crate) names: Vec<String>,
+    /// All providers that are neither paused nor retired
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// Show the progress until it is over; exit 1 if a run failed
+    #[arg(long)]
+    pub(crate) wait: bool,
+    /// Longest wait
+    #[arg(long, default_value = "10m", value_parser = humantime::parse_duration, requires = "wait")]
+    pub(crate) timeout: std::time::Duration,
+    #[command(flatten)]
+    pub(crate) database: DatabaseOptions,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Healthcheck {
+    #[command(flatten)]
+    pub(crate) listen: ListenOptions,
+    #[command(flatten)]
+    pub(crate) observe: ObserveOptions,
+    /// Ask whether it is ready rather than whether it lives
+    #[arg(long)]
+    pub(crate) ready: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    /// Every variable that some command reads, with its default.
+    fn variables(command: &clap::Command, found: &mut std::collections::BTreeMap<String, String>) {
+        for argument in command.get_arguments() {
+            if let Some(name) = argument.get_env() {
+                let default = argument
+                    .get_default_values()
+                    .iter()
+                    .map(|value| value.to_string_lossy().into_owned())
+                    .collect();
+                found.insert(name.to_string_lossy().into_owned(), default);
+            }
+        }
+        for subcommand in command.get_subcommands() {
+            variables(subcommand, found);
+        }
+    }
+
+    #[test]
+    fn the_example_environment_lists_every_variable_with_its_default() {
+        let mut expected = std::collections::BTreeMap::new();
+        variables(&Cli::command(), &mut expected);
+        let example = include_str!("../../.env.example");
+        let listed: std::collections::BTreeMap<String, String> = example
+            .lines()
+            .filter_map(|line| line.trim_start_matches('#').trim().split_once('='))
+            .filter(|(name, _)| name.starts_with("FANFARE_"))
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect();
+        assert_eq!(listed, expected);
+    }
+}

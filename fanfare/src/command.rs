@@ -1,0 +1,72 @@
+//! Each command, in a file of its own.
+
+mod demo;
+mod healthcheck;
+mod migrate;
+mod provider;
+mod roles;
+mod simulate;
+mod sync;
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+
+use crate::cli::{Cli, Command};
+use crate::options::{LogFormat, LogOptions};
+use crate::show;
+
+/// Runs one command to its end.
+pub(crate) async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    let instance = crate::start::worker_name();
+    let (role, default_filter) = match &cli.command {
+        Command::Demo(_) => ("demo", "warn"),
+        Command::All(_) => ("all", "info"),
+        Command::Api(_) => ("api", "info"),
+        Command::Scheduler(_) => ("scheduler", "info"),
+        Command::Worker(_) => ("worker", "info"),
+        Command::Simulate(_) => ("simulate", "info"),
+        _ => ("command", "warn"),
+    };
+    let telemetry = telemetry(role, &instance, default_filter, &cli.log)?;
+    let done = dispatch(cli.command, &instance).await;
+    telemetry.shutdown().await;
+    done
+}
+
+async fn dispatch(command: Command, instance: &str) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Demo(options) => demo::run(options, instance).await?,
+        Command::All(options) => roles::all(options, instance).await?,
+        Command::Api(options) => roles::api(options).await?,
+        Command::Scheduler(options) => roles::scheduler(options).await?,
+        Command::Worker(options) => roles::worker(options, instance).await?,
+        Command::Migrate(options) => return migrate::run(options).await,
+        Command::Simulate(options) => simulate::run(options).await?,
+        Command::Provider(command) => provider::run(command).await?,
+        Command::Sync(options) => return sync::run(options).await,
+        Command::Openapi => show::line(&api::openapi_json().context("can't write the document")?),
+        Command::Healthcheck(options) => healthcheck::run(options).await?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn telemetry(
+    role: &str,
+    instance: &str,
+    default_filter: &str,
+    log: &LogOptions,
+) -> anyhow::Result<telemetry::Guard> {
+    let config = telemetry::Config {
+        service_name: format!("fanfare-{role}"),
+        service_version: env!("CARGO_PKG_VERSION").to_owned(),
+        instance_id: instance.to_owned(),
+        log_format: match log.log_format {
+            LogFormat::Auto => telemetry::LogFormat::Auto,
+            LogFormat::Human => telemetry::LogFormat::Human,
+            LogFormat::Json => telemetry::LogFormat::Json,
+        },
+        log_filter: log.log.clone().unwrap_or_else(|| default_filter.to_owned()),
+    };
+    telemetry::init(config).context("can't set up logs and traces")
+}

@@ -1,0 +1,223 @@
+//! `fanfare provider …`.
+
+use anyhow::{Context, bail};
+use entity::provider::{self, Applied, Change, Found};
+use entity::{Database, run};
+use serde_json::json;
+
+use crate::cli::{
+    Provider, ProviderApply, ProviderList, ProviderNamed, ProviderPause, ProviderRemove,
+};
+use crate::command::roles::read_provider_file;
+use crate::{show, start};
+
+/// Runs one of the subcommands.
+pub(crate) async fn run(command: Provider) -> anyhow::Result<()> {
+    match command {
+        Provider::Apply(options) => apply(options).await,
+        Provider::List(options) => list(options).await,
+        Provider::Show(options) => show(options).await,
+        Provider::Pause(options) => pause(options).await,
+        Provider::Resume(options) => resume(options).await,
+        Provider::Remove(options) => remove(options).await,
+    }
+}
+
+async fn apply(options: ProviderApply) -> anyhow::Result<()> {
+    let specs = read_provider_file(&options.file)?;
+    let db = start::database(&options.database).await?;
+    let applied = provider::apply(&db, &specs, options.prune, options.dry_run)
+        .await
+        .context("nothing was applied")?;
+    db.close().await;
+    if options.json {
+        return show::json(&applied);
+    }
+    for change in &applied {
+        tell(change);
+    }
+    let verb = if options.dry_run {
+        "would change"
+    } else {
+        "changed"
+    };
+    show::line(&format!(
+        "{} in the file, {} {verb}",
+        show::count(specs.len() as u64, "provider"),
+        applied.len()
+    ));
+    Ok(())
+}
+
+fn tell(applied: &Applied) {
+    match &applied.change {
+        Change::Added => show::line(&format!("+ {}", applied.name)),
+        Change::Retired => show::line(&format!("- {} (retired; its events stay)", applied.name)),
+        Change::Updated { fields } => {
+            show::line(&format!("~ {}", applied.name));
+            for field in fields {
+                show::line(&format!("    {field}"));
+            }
+        }
+    }
+}
+
+async fn list(options: ProviderList) -> anyhow::Result<()> {
+    let db = start::database(&options.database).await?;
+    let providers = provider::list(&db.read).await?;
+    db.close().await;
+    if options.json {
+        return show::json(&providers);
+    }
+    let rows: Vec<_> = providers
+        .iter()
+        .map(|provider| {
+            [
+                provider.name.clone(),
+                state(provider),
+                show::number(provider.events.unsigned_abs()),
+                show::number(provider.events_gone.unsigned_abs()),
+                show::duration_ms(provider.interval_ms),
+                show::instant(provider.last_success_at),
+                show::instant(Some(provider.next_due_at)),
+            ]
+        })
+        .collect();
+    let headings = [
+        "NAME",
+        "STATE",
+        "EVENTS",
+        "GONE",
+        "INTERVAL",
+        "LAST SUCCESS",
+        "NEXT DUE",
+    ];
+    show::table(headings, &rows);
+    Ok(())
+}
+
+fn state(provider: &provider::Summary) -> String {
+    let state = if provider.paused_reason.is_some() {
+        "paused"
+    } else if provider.claimed {
+        "syncing"
+    } else if provider.consecutive_failures > 0 {
+        "failing"
+    } else if provider.stale {
+        "stale"
+    } else {
+        "fresh"
+    };
+    state.to_owned()
+}
+
+const LATEST_RUNS: u64 = 10;
+
+async fn show(options: ProviderNamed) -> anyhow::Result<()> {
+    let db = start::database(&options.database).await?;
+    let provider = existing(&db, &options.name).await?;
+    let runs = run::latest(&db.read, provider.id, LATEST_RUNS).await?;
+    db.close().await;
+    if options.json {
+        return show::json(&json!({ "provider": provider, "runs": runs }));
+    }
+    let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| "none".to_owned());
+    for (label, value) in [
+        ("name", provider.name.clone()),
+        ("url", provider.url.clone()),
+        ("format", provider.format.clone()),
+        ("interval", show::duration_ms(provider.interval_ms)),
+        ("timezone", provider.timezone.clone()),
+        ("timeout", show::duration_ms(provider.timeout_ms)),
+        ("last success", show::instant(provider.last_success_at)),
+        ("next due", show::instant(Some(provider.next_due_at))),
+        (
+            "failures in a row",
+            provider.consecutive_failures.to_string(),
+        ),
+        ("last error", or_none(&provider.last_error)),
+        ("paused", or_none(&provider.paused_reason)),
+    ] {
+        show::line(&format!("{label:18} {value}"));
+    }
+    show::line("");
+    let rows: Vec<_> = runs.iter().map(run_row).collect();
+    let headings = [
+        "QUEUED",
+        "OUTCOME",
+        "NEW",
+        "CHANGED",
+        "GONE",
+        "SET ASIDE",
+        "ERROR",
+    ];
+    show::table(headings, &rows);
+    Ok(())
+}
+
+fn run_row(run: &run::Model) -> [String; 7] {
+    let outcome = match run.outcome {
+        Some(outcome) => outcome.to_string(),
+        None => format!("{:?}", run.state).to_lowercase(),
+    };
+    [
+        show::instant(Some(run.queued_at)),
+        outcome,
+        run.events_new.to_string(),
+        run.events_changed.to_string(),
+        run.events_gone.to_string(),
+        run.set_aside.to_string(),
+        run.error.clone().unwrap_or_default(),
+    ]
+}
+
+async fn pause(options: ProviderPause) -> anyhow::Result<()> {
+    let name = &options.named.name;
+    let db = start::database(&options.named.database).await?;
+    let found = provider::pause(&db, name, &options.reason).await?;
+    db.close().await;
+    done(found, &options.named, "paused")
+}
+
+async fn resume(options: ProviderNamed) -> anyhow::Result<()> {
+    let db = start::database(&options.database).await?;
+    let found = provider::resume(&db, &options.name).await?;
+    db.close().await;
+    done(found, &options, "resumed")
+}
+
+async fn remove(options: ProviderRemove) -> anyhow::Result<()> {
+    let name = &options.named.name;
+    let db = start::database(&options.named.database).await?;
+    let (found, verb) = if options.purge {
+        (provider::purge(&db, name).await?, "purged")
+    } else {
+        (provider::retire(&db, name).await?, "removed")
+    };
+    db.close().await;
+    done(found, &options.named, verb)
+}
+
+fn done(found: Found, options: &ProviderNamed, verb: &str) -> anyhow::Result<()> {
+    let name = &options.name;
+    if found == Found::No {
+        bail!("{}", unknown(name));
+    }
+    if options.json {
+        return show::json(&json!({ "provider": name, "done": verb }));
+    }
+    show::line(&format!("{verb} {name}"));
+    Ok(())
+}
+
+fn unknown(name: &str) -> String {
+    format!("there is no provider `{name}`: `fanfare provider list` tells which there are")
+}
+
+/// The provider of that name, or an error that says where to look.
+pub(crate) async fn existing(db: &Database, name: &str) -> anyhow::Result<provider::Model> {
+    provider::by_name(&db.read, name)
+        .await?
+        .filter(|provider| provider.retired_at.is_none())
+        .with_context(|| unknown(name))
+}

@@ -1,0 +1,183 @@
+//! The roles: each alone, or all in one process.
+
+use std::path::Path;
+
+use anyhow::{Context, anyhow};
+use entity::provider::{self, Spec};
+use entity::{Database, Session};
+use queue::Queue;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::cli::{All, Api, Scheduler, Worker};
+use crate::listen::listen;
+use crate::options::{SchedulerOptions, WorkerOptions};
+use crate::{observe, show, start, stop};
+
+/// `fanfare api`.
+pub(crate) async fn api(options: Api) -> anyhow::Result<()> {
+    let shutdown = stop::on_signal()?;
+    let listener = listen(options.api.listen.listen, "--listen").await?;
+    let db =
+        start::database_for_roles(&options.database, "fanfare api", start::short_session()).await?;
+    announce(&listener)?;
+    let served = api::run(api::Config::default(), listener, db.clone(), shutdown).await;
+    db.close().await;
+    served
+}
+
+/// Says where the API is: on the standard output, so that a script that asked for port 0 can read
+/// it.
+fn announce(listener: &TcpListener) -> anyhow::Result<()> {
+    let address = listener.local_addr().context("a socket has an address")?;
+    show::line(&format!("listening on http://{address}"));
+    Ok(())
+}
+
+/// `fanfare scheduler`.
+pub(crate) async fn scheduler(options: Scheduler) -> anyhow::Result<()> {
+    let shutdown = stop::on_signal()?;
+    let specs = read_providers(options.scheduler.providers.as_deref())?;
+    let queue = start::shared_queue(&options.queue, &options.database, "scheduler");
+    let session = Session::below_lease(options.scheduler.lease.lease);
+    let db = start::database_for_roles(&options.database, "fanfare scheduler", session);
+    let (db, queue) = tokio::try_join!(db, queue)?;
+    apply_providers(&db, &specs).await?;
+    observe::start(&options.observe, &shutdown).await?;
+    let config = scheduler_config(&options.scheduler);
+    let scheduled = scheduler::run(config, db.clone(), queue.producer(), shutdown).await;
+    db.close().await;
+    scheduled
+}
+
+/// `fanfare worker`.
+pub(crate) async fn worker(options: Worker, name: &str) -> anyhow::Result<()> {
+    let shutdown = stop::on_signal()?;
+    let queue = start::shared_queue(&options.queue, &options.database, "worker");
+    let session = Session::below_lease(options.worker.lease.lease);
+    let db = start::database_for_roles(&options.database, name, session);
+    let (db, queue) = tokio::try_join!(db, queue)?;
+    observe::start(&options.observe, &shutdown).await?;
+    let config = worker_config(&options.worker, name);
+    let worked = worker::run(config, db.clone(), &queue, shutdown).await;
+    db.close().await;
+    worked
+}
+
+/// `fanfare all`.
+pub(crate) async fn all(options: All, name: &str) -> anyhow::Result<()> {
+    let shutdown = stop::on_signal()?;
+    let specs = read_providers(options.scheduler.providers.as_deref())?;
+    let listener = listen(options.api.listen.listen, "--listen").await?;
+    let session = Session::below_lease(options.worker.lease.lease);
+    let db = start::database_for_roles(&options.database, name, session);
+    let (db, queue) = tokio::try_join!(db, start::queue(&options.queue))?;
+    apply_providers(&db, &specs).await?;
+    observe::start(&options.observe, &shutdown).await?;
+    announce(&listener)?;
+    let roles = Roles {
+        db: db.clone(),
+        queue,
+        listener,
+        scheduler: scheduler_config(&options.scheduler),
+        worker: worker_config(&options.worker, name),
+    };
+    let ran = roles.run(shutdown).await;
+    db.close().await;
+    ran
+}
+
+/// Every role, in one process.
+pub(crate) struct Roles {
+    pub(crate) db: Database,
+    pub(crate) queue: Queue,
+    pub(crate) listener: TcpListener,
+    pub(crate) scheduler: scheduler::Config,
+    pub(crate) worker: worker::Config,
+}
+
+impl Roles {
+    /// Runs them until `shutdown` fires and each has drained. If one ends before that, all end.
+    pub(crate) async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
+        if self.db.kind() == entity::Kind::Sqlite {
+            entity::claim::release_all(&self.db)
+                .await
+                .context("can't take up the runs of the last start")?;
+        }
+        let mut roles = JoinSet::new();
+        let producer = self.queue.producer();
+        let (db, stop) = (self.db.clone(), shutdown.clone());
+        roles.spawn(async move { scheduler::run(self.scheduler, db, producer, stop).await });
+        let (db, stop) = (self.db.clone(), shutdown.clone());
+        roles.spawn(async move { worker::run(self.worker, db, &self.queue, stop).await });
+        let stop = shutdown.clone();
+        roles.spawn(
+            async move { api::run(api::Config::default(), self.listener, self.db, stop).await },
+        );
+        let mut first_error = None;
+        while let Some(ended) = roles.join_next().await {
+            let early = !shutdown.is_cancelled();
+            shutdown.cancel();
+            let failed = match ended {
+                Ok(Ok(())) if early => Some(anyhow!("a role ended by itself")),
+                Ok(Ok(())) => None,
+                Ok(Err(error)) => Some(error),
+                Err(panic) => Some(anyhow!(panic).context("a role panicked")),
+            };
+            first_error = first_error.or(failed);
+        }
+        first_error.map_or(Ok(()), Err)
+    }
+}
+
+fn scheduler_config(options: &SchedulerOptions) -> scheduler::Config {
+    scheduler::Config {
+        tick: options.tick,
+        max_outstanding: options.max_outstanding,
+        lease: options.lease.lease,
+        ..scheduler::Config::default()
+    }
+}
+
+fn worker_config(options: &WorkerOptions, name: &str) -> worker::Config {
+    let mut config = worker::Config::new(name.to_owned());
+    config.concurrency = usize::from(options.worker_concurrency);
+    config.lease = options.lease.lease;
+    config.drain = options.drain;
+    config.fetch.body = options.max_body;
+    config.proxy.clone_from(&options.proxy);
+    config
+}
+
+fn read_providers(file: Option<&Path>) -> anyhow::Result<Vec<Spec>> {
+    file.map_or(Ok(Vec::new()), read_provider_file)
+}
+
+/// Reads a provider file whole, or tells everything that is wrong with it.
+pub(crate) fn read_provider_file(file: &Path) -> anyhow::Result<Vec<Spec>> {
+    let text = std::fs::read_to_string(file)
+        .with_context(|| format!("can't read the provider file {}", file.display()))?;
+    parse_providers(&text).with_context(|| format!("the provider file {}", file.display()))
+}
+
+/// Parses the text of a provider file.
+pub(crate) fn parse_providers(text: &str) -> anyhow::Result<Vec<Spec>> {
+    let formats = worker::format::Format::ALL.map(worker::format::Format::name);
+    Ok(provider::parse(text, &formats)?)
+}
+
+async fn apply_providers(db: &Database, specs: &[Spec]) -> anyhow::Result<()> {
+    if specs.is_empty() {
+        return Ok(());
+    }
+    let applied = provider::apply(db, specs, false, false)
+        .await
+        .context("can't apply the provider file")?;
+    tracing::info!(
+        providers = specs.len(),
+        changed = applied.len(),
+        "provider file applied"
+    );
+    Ok(())
+}

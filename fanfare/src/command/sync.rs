@@ -1,0 +1,144 @@
+//! `fanfare sync`: asks the schedulers for a fan-out, and can wait for its end.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use entity::fan_out::{self, Progress, Trigger};
+use entity::{Database, provider};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::cli::Sync;
+use crate::command::provider::existing;
+use crate::{show, start};
+
+/// Asks, and with `--wait` follows.
+pub(crate) async fn run(options: Sync) -> anyhow::Result<ExitCode> {
+    let db = start::database(&options.database).await?;
+    let asked = ask(&options, &db).await;
+    db.close().await;
+    asked
+}
+
+async fn ask(options: &Sync, db: &Database) -> anyhow::Result<ExitCode> {
+    let providers = providers(options, db).await?;
+    let traceparent = telemetry::traceparent();
+    let ids: Vec<i64> = providers.iter().map(|provider| provider.id).collect();
+    let fan_out = fan_out::request(db, Trigger::Command, traceparent.as_deref(), &ids).await?;
+    if !options.wait {
+        if options.json {
+            show::json(&json!({ "fan_out": fan_out, "providers": ids.len() }))?;
+        } else {
+            let count = show::count(ids.len() as u64, "provider");
+            show::line(&format!("asked for a sync of {count}, fan-out {fan_out}"));
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let progress = follow(options, db, fan_out, ids.len() as u64).await?;
+    report(options, db, fan_out, progress).await
+}
+
+async fn providers(options: &Sync, db: &Database) -> anyhow::Result<Vec<provider::Model>> {
+    if options.all {
+        let mut providers = provider::active(&db.read).await?;
+        providers.retain(|provider| provider.paused_at.is_none());
+        if providers.is_empty() {
+            bail!("there is no provider to sync: add some with `fanfare provider apply FILE`");
+        }
+        return Ok(providers);
+    }
+    let mut providers = Vec::new();
+    for name in &options.names {
+        let provider = existing(db, name).await?;
+        if let Some(reason) = &provider.paused_reason {
+            bail!(
+                "the provider `{name}` is paused ({reason}): resume it first with `fanfare provider resume {name}`"
+            );
+        }
+        providers.push(provider);
+    }
+    Ok(providers)
+}
+
+/// How long to wait before wondering whether anybody schedules at all.
+const NOBODY: Duration = Duration::from_secs(10);
+
+/// Shows the progress until the fan-out closes.
+async fn follow(
+    options: &Sync,
+    db: &Database,
+    fan_out: Uuid,
+    providers: u64,
+) -> anyhow::Result<Progress> {
+    let started = Instant::now();
+    let bar = bar(options, providers);
+    let mut wondered = false;
+    loop {
+        let progress = fan_out::progress(&db.read, fan_out)
+            .await?
+            .context("the fan-out is gone")?;
+        let done = progress.succeeded + progress.failed;
+        bar.set_position(done.unsigned_abs());
+        if progress.closed {
+            bar.finish_and_clear();
+            return Ok(progress);
+        }
+        let nobody = progress.waiting > 0 && started.elapsed() > NOBODY;
+        if nobody && !wondered {
+            wondered = true;
+            bar.println("no scheduler has taken the request up yet: is one running?");
+        }
+        if started.elapsed() > options.timeout {
+            bar.abandon();
+            bail!(
+                "the fan-out {fan_out} is not over after {}; it goes on without this command",
+                humantime::format_duration(options.timeout)
+            );
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// A bar in a terminal, nothing elsewhere.
+fn bar(options: &Sync, providers: u64) -> ProgressBar {
+    if options.json {
+        return ProgressBar::hidden();
+    }
+    let style =
+        ProgressStyle::with_template("{bar:40} {pos}/{len} providers  {per_sec}  {eta} left")
+            .unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::new(providers).with_style(style)
+}
+
+const FAILURES_SHOWN: i64 = 20;
+
+async fn report(
+    options: &Sync,
+    db: &Database,
+    fan_out: Uuid,
+    progress: Progress,
+) -> anyhow::Result<ExitCode> {
+    let failures = fan_out::failures(&db.read, fan_out, FAILURES_SHOWN).await?;
+    if options.json {
+        show::json(&json!({ "fan_out": fan_out, "progress": progress, "failures": failures }))?;
+    } else {
+        for failure in &failures {
+            let error = failure.error.as_deref().unwrap_or("no reason given");
+            show::line(&format!("failed {}: {error}", failure.provider));
+        }
+        show::line(&format!(
+            "{} synced, {} failed, {} changed",
+            show::count(progress.succeeded.unsigned_abs(), "provider"),
+            progress.failed,
+            show::count(progress.changes.unsigned_abs(), "event"),
+        ));
+    }
+    Ok(if progress.failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}

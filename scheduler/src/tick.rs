@@ -1,0 +1,154 @@
+//! One tick: take what was asked for, reap what was lost, push what is overdue, claim what is due,
+//! and close what is over.
+
+use std::time::Duration;
+
+use entity::claim::{self, ToPush};
+use entity::{Database, DbErr, fan_out};
+use queue::{Producer, Push, SyncJob, TraceContext};
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+use uuid::Uuid;
+
+use crate::Config;
+
+/// How long a tick's fan-out takes new members; the next tick goes on in one of its own. A scheduler
+/// seals another's fan-out only well after that.
+const FAN_OUT: Duration = Duration::from_secs(20);
+const SEAL_ABANDONED_MS: i64 = 60_000;
+
+pub(crate) struct Tick<'a> {
+    pub(crate) config: &'a Config,
+    pub(crate) db: &'a Database,
+    pub(crate) producer: &'a Producer,
+    pub(crate) stop: &'a CancellationToken,
+}
+
+impl Tick<'_> {
+    pub(crate) async fn run(&self, reap: bool) -> Result<(), DbErr> {
+        self.take_requests().await?;
+        if reap {
+            self.reap().await?;
+        }
+        self.push_overdue().await?;
+        self.claim_due().await?;
+        let closed = fan_out::close_finished(self.db, SEAL_ABANDONED_MS).await?;
+        if closed > 0 {
+            tracing::debug!(closed, "fan-outs closed");
+        }
+        Ok(())
+    }
+
+    async fn take_requests(&self) -> Result<(), DbErr> {
+        while !self.stop.is_cancelled() {
+            let taken = claim::take_requests(self.db, self.config.batch).await?;
+            let Some(taken) = taken else { break };
+            self.push(taken).await;
+        }
+        Ok(())
+    }
+
+    async fn reap(&self) -> Result<(), DbErr> {
+        let reaped = claim::reap(self.db, self.config.most_crashes, self.config.batch).await?;
+        for lost in &reaped.lost {
+            tracing::warn!(
+                run = %lost.id,
+                provider = lost.provider,
+                worker = lost.worker,
+                crashes = lost.crashes,
+                paused = lost.crashes >= self.config.most_crashes,
+                "run lost: its worker gave no sign of life for a whole lease"
+            );
+        }
+        self.push(reaped.takeovers).await;
+        Ok(())
+    }
+
+    async fn push_overdue(&self) -> Result<(), DbErr> {
+        while !self.stop.is_cancelled() {
+            let overdue = claim::push_overdue(self.db, self.config.batch).await?;
+            let all = (overdue.len() as u64) < self.config.batch;
+            self.push(overdue).await;
+            if all {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    async fn claim_due(&self) -> Result<(), DbErr> {
+        if !claim::anything_due(self.db).await? {
+            return Ok(());
+        }
+        let fan_out = Uuid::now_v7();
+        let span = tracing::info_span!(
+            "tick",
+            otel.name = "fan-out",
+            fanfare.fan_out = %fan_out,
+            fanfare.runs = tracing::field::Empty,
+        );
+        let claimed = self.claim_in(fan_out).instrument(span.clone()).await;
+        fan_out::seal(self.db, fan_out).await?;
+        let claimed = claimed?;
+        span.record("fanfare.runs", claimed);
+        if claimed > 0 {
+            span.in_scope(|| tracing::info!(fan_out = %fan_out, runs = claimed, "fan-out claimed"));
+        }
+        Ok(())
+    }
+
+    /// Claims batch after batch until nothing is due, too much is outstanding or time is up.
+    async fn claim_in(&self, fan_out: Uuid) -> Result<u64, DbErr> {
+        let traceparent = telemetry::traceparent();
+        let started = tokio::time::Instant::now();
+        let mut claimed = 0;
+        while started.elapsed() < FAN_OUT && !self.stop.is_cancelled() {
+            let outstanding = claim::outstanding(self.db).await?;
+            let limit = self
+                .config
+                .batch
+                .min(self.config.max_outstanding.saturating_sub(outstanding));
+            if limit == 0 {
+                tracing::debug!(
+                    outstanding,
+                    "too much is outstanding, nothing more is claimed"
+                );
+                break;
+            }
+            let batch = claim::claim_due(self.db, fan_out, traceparent.as_deref(), limit).await?;
+            let Some(batch) = batch else { break };
+            let count = batch.len() as u64;
+            self.push(batch).await;
+            claimed += count;
+            if count < limit {
+                break;
+            }
+        }
+        Ok(claimed)
+    }
+
+    /// Pushes runs that are claimed already. What can't be pushed now is pushed again when it is
+    /// overdue.
+    async fn push(&self, runs: Vec<ToPush>) {
+        if runs.is_empty() {
+            return;
+        }
+        let pushes: Vec<Push> = runs
+            .into_iter()
+            .map(|run| Push {
+                job: SyncJob { run: run.id },
+                trace: TraceContext {
+                    traceparent: run.traceparent,
+                    tracestate: None,
+                },
+            })
+            .collect();
+        if let Err(error) = self.producer.push(&pushes).await {
+            tracing::warn!(
+                %error,
+                runs = pushes.len(),
+                "runs could not be pushed, they will be pushed again within seconds"
+            );
+        }
+    }
+}

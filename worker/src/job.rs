@@ -1,0 +1,179 @@
+//! The job handler: begin the run, sync its provider, and let go of it in one of four ways.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use apalis::prelude::Data;
+use entity::commit::Finish;
+use entity::lease::{self, Begun, Held};
+use entity::{Database, DbErr};
+use futures::FutureExt;
+use queue::{Delivery, SyncJob, TraceContext};
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+
+use crate::leases::Leases;
+use crate::sync::{Synced, Tools, record_panic, sync_provider};
+
+/// What every job of a process shares.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) tools: Tools,
+    pub(crate) worker: String,
+    pub(crate) lease: Duration,
+    pub(crate) leases: Leases,
+    /// Fires when a stopping worker has waited long enough.
+    pub(crate) deadline: CancellationToken,
+}
+
+/// How a job ended for its worker.
+enum Ended {
+    /// There was nothing to begin.
+    Stale,
+    /// The run has its outcome.
+    Recorded(Box<Finish>),
+    /// The run turned out to be another's, or nobody's any more.
+    Fenced,
+    /// The run goes to whoever takes it next, and no attempt is counted.
+    HandBack,
+}
+
+/// Handles one job. It never fails: the database decides what is tried again, and when.
+pub(crate) async fn sync(
+    job: SyncJob,
+    trace: TraceContext,
+    delivery: Delivery,
+    context: Data<Arc<Context>>,
+) {
+    let span = tracing::info_span!(
+        "process",
+        otel.kind = "consumer",
+        otel.name = "process sync",
+        messaging.operation.type = "process",
+        messaging.message.id = %job.run,
+        fanfare.run = %job.run,
+        fanfare.provider = tracing::field::Empty,
+        fanfare.outcome = tracing::field::Empty,
+    );
+    telemetry::set_parent(
+        &span,
+        trace.traceparent.as_deref(),
+        trace.tracestate.as_deref(),
+    );
+    handle(job, &delivery, &context).instrument(span).await;
+}
+
+async fn handle(job: SyncJob, delivery: &Delivery, context: &Context) {
+    let db = &context.tools.db;
+    let begun = match lease::begin(db, job.run, &context.worker, context.lease).await {
+        Ok(Some(begun)) => begun,
+        Ok(None) => return tell(&Ended::Stale, &job.run, ""),
+        Err(error) => {
+            tracing::warn!(%error, run = %job.run, "run could not be begun, it will be pushed again");
+            return;
+        }
+    };
+    let provider = begun.provider.name.clone();
+    tracing::Span::current().record("fanfare.provider", &provider);
+    let ended = work(context, &begun).await;
+    if matches!(ended, Ended::HandBack) && hand_back(db, &begun.held, context.lease).await {
+        delivery.hand_back();
+    }
+    tell(&ended, &job.run, &provider);
+}
+
+/// Syncs under a lease that is renewed meanwhile.
+async fn work(context: &Context, begun: &Begun) -> Ended {
+    let lease = context.leases.hold(&begun.held);
+    let syncing = AssertUnwindSafe(sync_provider(&context.tools, begun)).catch_unwind();
+    let synced = tokio::select! {
+        biased;
+        () = lease.taken.cancelled() => return Ended::Fenced,
+        () = context.deadline.cancelled() => return Ended::HandBack,
+        synced = syncing => synced,
+    };
+    let synced = match synced {
+        Ok(synced) => synced,
+        Err(panic) => {
+            let message = crate::panic_message(&*panic);
+            record_panic(&context.tools, begun, &message).await
+        }
+    };
+    match synced {
+        Ok(Synced::Recorded(finish)) => Ended::Recorded(finish),
+        Ok(Synced::Fenced) => Ended::Fenced,
+        Err(error) => interrupted(&error, begun),
+    }
+}
+
+fn interrupted(error: &DbErr, begun: &Begun) -> Ended {
+    tracing::warn!(
+        %error,
+        provider = begun.provider.name,
+        run = %begun.held.run,
+        "the database failed amid a sync, the run is handed back"
+    );
+    Ended::HandBack
+}
+
+/// Hands a run back, trying for as long as it would be believed anyway. False: it was no longer
+/// this worker's, or the database stays away and the reaper will see to it.
+async fn hand_back(db: &Database, held: &Held, lease: Duration) -> bool {
+    const PAUSE: Duration = Duration::from_millis(500);
+    let trying = async {
+        loop {
+            match lease::hand_back(db, held).await {
+                Ok(done) => return done,
+                Err(error) => {
+                    tracing::debug!(%error, run = %held.run, "run could not be handed back yet");
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+        }
+    };
+    tokio::time::timeout(lease, trying).await.unwrap_or(false)
+}
+
+/// The one line of a run.
+fn tell(ended: &Ended, run: &uuid::Uuid, provider: &str) {
+    let outcome = match ended {
+        Ended::Stale => {
+            tracing::debug!(%run, "job is of no more use");
+            return;
+        }
+        Ended::Recorded(finish) => finish.outcome.to_string(),
+        Ended::Fenced => "fenced".to_owned(),
+        Ended::HandBack => "handed back".to_owned(),
+    };
+    tracing::Span::current().record("fanfare.outcome", &outcome);
+    match ended {
+        Ended::Recorded(finish) => tell_recorded(finish, run, provider),
+        _ => tracing::info!(%run, provider, outcome, "run left"),
+    }
+}
+
+fn tell_recorded(finish: &Finish, run: &uuid::Uuid, provider: &str) {
+    let ms = |duration: Option<Duration>| duration.map(|duration| duration.as_millis() as u64);
+    let counts = finish.counts;
+    tracing::info!(
+        %run,
+        provider,
+        outcome = %finish.outcome,
+        error = finish.error,
+        http_status = finish.http_status,
+        bytes = finish.bytes,
+        new = counts.new,
+        changed = counts.changed,
+        unchanged = counts.unchanged,
+        gone = counts.gone,
+        returned = counts.returned,
+        set_aside = counts.set_aside,
+        warnings = counts.warnings,
+        fetch_ms = ms(finish.durations.fetch),
+        parse_ms = ms(finish.durations.parse),
+        compare_ms = ms(finish.durations.compare),
+        next_due_at = %finish.next_due_at,
+        "run finished"
+    );
+}
