@@ -4,6 +4,28 @@
 //! The database is the truth and the queue owes little: it hands each job to some worker soon,
 //! forgets what is done, and never stops consuming. Retries, schedules, attempts and the runs of
 //! dead workers are the database's. Nothing outside this crate knows which source feeds it.
+//!
+//! ```no_run
+//! use apalis::prelude::WorkerBuilder;
+//! use queue::{Push, QueueConfig, SyncJob, TraceContext};
+//! use tokio_util::sync::CancellationToken;
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! async fn sync(job: SyncJob, trace: TraceContext) {
+//!     println!("run {} of trace {:?}", job.run, trace.traceparent);
+//! }
+//!
+//! let shutdown = CancellationToken::new();
+//! let queue = queue::open(QueueConfig::default()).await?;
+//! let job = SyncJob { run: uuid::Uuid::new_v4() };
+//! queue.producer().push(&[Push { job, trace: TraceContext::default() }]).await?;
+//! let worker = WorkerBuilder::new("worker-1")
+//!     .backend(queue.consumer("worker-1", 16, shutdown.clone()))
+//!     .build(sync);
+//! worker.run().await?; // until `shutdown` fires and running jobs are done
+//! # Ok(())
+//! # }
+//! ```
 
 #![cfg_attr(
     test,

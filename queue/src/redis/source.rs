@@ -1,6 +1,6 @@
 //! Taking and settling jobs, and waiting for new ones.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use redis::{AsyncConnectionConfig, Script, aio::MultiplexedConnection};
 
@@ -11,6 +11,9 @@ use crate::{
     dispatch::{Bell, Exchange, Source, Taken},
     outage::backoff,
 };
+
+/// Zero would mean for ever to Redis.
+const SHORTEST_BLOCK: Duration = Duration::from_millis(10);
 
 pub(crate) struct RedisSource {
     redis: Arc<Redis>,
@@ -165,7 +168,7 @@ impl RedisBell {
             .arg(&keys.active)
             .arg("LEFT")
             .arg("LEFT")
-            .arg(config.block.as_secs_f64())
+            .arg(config.block.max(SHORTEST_BLOCK).as_secs_f64())
             .query_async::<Option<Vec<u8>>>(connection)
             .await?;
         Ok(())

@@ -67,6 +67,69 @@ async fn a_consumer_goes_on_when_redis_restarts_empty() {
     worker.stop().await;
 }
 
+/// On one thread, which alone has the subscriber.
+#[tokio::test]
+async fn an_outage_is_one_warning_and_one_line_when_it_ends() {
+    let log = Log::default();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::INFO)
+        .with_ansi(false)
+        .with_writer({
+            let log = log.clone();
+            move || log.clone()
+        })
+        .finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+
+    let mut world = World::private().await;
+    let queue = queue::open(impatient(&world)).await.unwrap();
+    let (worker, mut seen) = reporting(&queue);
+    runs_in_the_end(&queue, &mut seen).await;
+    for outage in 1..=2 {
+        world.server().kill();
+        eventually("the outage is noticed", || async {
+            log.count("queue does not answer") == outage
+        })
+        .await;
+        // Time for several more tries, which say nothing.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        world.server().start_again().await;
+        runs_in_the_end(&queue, &mut seen).await;
+        eventually("the recovery is noticed", || async {
+            log.count("queue answers again") == outage
+        })
+        .await;
+    }
+    worker.stop().await;
+    assert_eq!(log.count("WARN queue"), 2, "{}", log.text());
+    assert_eq!(log.count("INFO queue"), 2, "{}", log.text());
+    assert_eq!(log.count("ERROR"), 0, "{}", log.text());
+}
+
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+
+    fn count(&self, text: &str) -> usize {
+        self.text().matches(text).count()
+    }
+}
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_consumer_goes_on_when_redis_freezes_for_seconds() {
     let mut world = World::private().await;

@@ -9,7 +9,7 @@ use redis::{AsyncCommands, aio::MultiplexedConnection};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use crate::world::{Worker, World, eventually, push, within};
+use crate::world::{Worker, World, eventually, push, pushes, runs, within};
 
 fn reporting(queue: &queue::Queue) -> (Worker, mpsc::UnboundedReceiver<Uuid>) {
     let (send, seen) = mpsc::unbounded_channel();
@@ -171,11 +171,7 @@ async fn a_payload_of_a_later_release_runs() {
 async fn a_full_redis_refuses_pushes_and_still_drains() {
     let world = World::private().await;
     let queue = world.queue().await;
-    queue
-        .producer()
-        .push(&crate::world::pushes(100))
-        .await
-        .unwrap();
+    queue.producer().push(&pushes(100)).await.unwrap();
     let mut redis = world.redis().await;
     let limit = async |redis: &mut MultiplexedConnection, limit: &str| {
         let mut command = redis::cmd("CONFIG");
@@ -193,4 +189,50 @@ async fn a_full_redis_refuses_pushes_and_still_drains() {
     assert_eq!(queue.producer().push(&[push()]).await.unwrap(), 1);
     within("the job runs", seen.recv()).await.unwrap();
     worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn jobs_whose_list_was_evicted_are_queued_by_their_next_push() {
+    let world = World::new().await;
+    let queue = world.queue().await;
+    let producer = queue.producer();
+    let mut jobs = pushes(10);
+    producer.push(&jobs).await.unwrap();
+    let mut redis = world.redis().await;
+    let _: () = redis.del(world.key("active")).await.unwrap();
+
+    jobs.push(push());
+    assert_eq!(producer.push(&jobs[10..]).await.unwrap(), 1);
+    assert_eq!(producer.push(&jobs).await.unwrap(), 10);
+    assert_eq!(producer.push(&jobs).await.unwrap(), 0);
+    let (worker, mut seen) = reporting(&queue);
+    let mut got = Vec::new();
+    for _ in &jobs {
+        got.push(within("every job runs", seen.recv()).await.unwrap());
+    }
+    world.nothing_is_left().await;
+    worker.stop().await;
+    assert!(seen.try_recv().is_err());
+    let mut expected = runs(&jobs);
+    expected.sort();
+    got.sort();
+    assert_eq!(got, expected);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_that_is_listed_twice_runs_once() {
+    let world = World::new().await;
+    let queue = world.queue().await;
+    let jobs = pushes(3);
+    queue.producer().push(&jobs).await.unwrap();
+    let twice = jobs[0].job.run.to_string();
+    let mut redis = world.redis().await;
+    let _: () = redis.rpush(world.key("active"), twice).await.unwrap();
+    let (worker, mut seen) = reporting(&queue);
+    for _ in &jobs {
+        within("every job runs", seen.recv()).await.unwrap();
+    }
+    world.nothing_is_left().await;
+    worker.stop().await;
+    assert!(seen.try_recv().is_err());
 }
