@@ -1,1 +1,180 @@
+//! Logs, traces and metrics: set up once by the binary, flushed when it ends.
+//!
+//! Every process makes trace ids, so that a run can be followed by its logs and through the queue
+//! also where nothing is exported. Spans and metrics leave it by OTLP over HTTP when the standard
+//! `OTEL_*` variables say so.
 
+mod context;
+mod export;
+mod log;
+mod resource;
+
+use std::io::IsTerminal;
+use std::time::Duration;
+
+use opentelemetry::trace::TracerProvider;
+use opentelemetry_sdk::metrics::SdkMeterProvider;
+use opentelemetry_sdk::propagation::TraceContextPropagator;
+use opentelemetry_sdk::trace::SdkTracerProvider;
+use tracing::Subscriber;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::{ParseError, Targets};
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
+use tracing_subscriber::{EnvFilter, Layer, Registry};
+
+pub use context::{TraceContext, current_trace_context, set_parent, trace_id, traceparent};
+pub use export::{Destination, Export, ExportError};
+use log::Look;
+
+/// As long as a process waits for its last spans and metrics to be taken.
+const FLUSHED_WITHIN: Duration = Duration::from_secs(5);
+
+/// What a process says about itself, and how.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The role, as `fanfare-worker`; `OTEL_SERVICE_NAME` wins over it.
+    pub service_name: String,
+    /// The version of the binary.
+    pub service_version: String,
+    /// Tells this process from others of its role.
+    pub instance_id: String,
+    /// How log lines look.
+    pub log_format: LogFormat,
+    /// Which events are logged, in `tracing`'s filter syntax: `info,sqlx=warn`.
+    pub log_filter: String,
+    /// Where spans and metrics go.
+    pub export: Export,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people when standard error is a terminal, JSON otherwise.
+    #[default]
+    Auto,
+    /// For people.
+    Human,
+    /// One JSON object a line, with `trace_id` and `span_id` inside a span.
+    Json,
+}
+
+/// Why telemetry could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The log filter does not parse.
+    #[error("log filter `{filter}`")]
+    Filter {
+        /// The filter as it was given.
+        filter: String,
+        /// What is wrong with it.
+        #[source]
+        source: ParseError,
+    },
+    /// The exporter could not be made.
+    #[error(transparent)]
+    Export(#[from] ExportError),
+    /// The process has a subscriber already.
+    #[error("set the process' subscriber")]
+    Subscriber(#[source] TryInitError),
+}
+
+/// Sets up logging to standard error, trace ids, and export where it is configured.
+///
+/// The process must have a default TLS provider if it exports. Call once, and keep the guard.
+///
+/// # Errors
+/// When the configuration is invalid, or this was called before.
+pub fn init(config: &Config) -> Result<Guard, Error> {
+    let look = Look::new(config.log_format, std::io::stderr().is_terminal());
+    let (subscriber, guard) = build(config, look, std::io::stderr)?;
+    subscriber.try_init().map_err(Error::Subscriber)?;
+    opentelemetry::global::set_text_map_propagator(TraceContextPropagator::new());
+    opentelemetry::global::set_tracer_provider(guard.traces.clone());
+    if let Some(metrics) = &guard.metrics {
+        opentelemetry::global::set_meter_provider(metrics.clone());
+    }
+    Ok(guard)
+}
+
+/// The log filter rules the log alone: spans are made whether or not their events are logged.
+fn build<W>(
+    config: &Config,
+    look: Look,
+    writer: W,
+) -> Result<(impl Subscriber + Send + Sync + use<W>, Guard), Error>
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let filter = EnvFilter::try_new(&config.log_filter).map_err(|source| Error::Filter {
+        filter: config.log_filter.clone(),
+        source,
+    })?;
+    let resource = resource::of(config);
+    let guard = Guard {
+        traces: export::traces(&config.export.traces, resource.clone())?,
+        metrics: export::metrics(&config.export.metrics, resource)?,
+    };
+    let spans = tracing_opentelemetry::layer()
+        .with_tracer(guard.traces.tracer("fanfare"))
+        .with_threads(false)
+        .with_filter(traced());
+    // Spans come first: the log line of an event asks for the ids of the span around it.
+    let subscriber = Registry::default()
+        .with(spans)
+        .with(log::layer_for(look, writer).with_filter(filter));
+    Ok((subscriber, guard))
+}
+
+/// What the exporter itself does is never traced: it would export for ever.
+fn traced() -> Targets {
+    let exporter = [
+        "h2",
+        "hyper",
+        "hyper_util",
+        "opentelemetry",
+        "opentelemetry_sdk",
+    ];
+    let exporter = exporter
+        .into_iter()
+        .chain(["opentelemetry_otlp", "reqwest", "rustls"]);
+    Targets::new()
+        .with_default(LevelFilter::INFO)
+        .with_targets(exporter.map(|target| (target, LevelFilter::OFF)))
+}
+
+/// Keeps telemetry going, and flushes it at the end.
+#[must_use = "telemetry is flushed by `shutdown`"]
+#[derive(Debug)]
+pub struct Guard {
+    traces: SdkTracerProvider,
+    metrics: Option<SdkMeterProvider>,
+}
+
+impl Guard {
+    /// Sends what has not been sent yet; gives up after five seconds, with a warning in the log.
+    pub async fn shutdown(self) {
+        self.shutdown_within(FLUSHED_WITHIN).await;
+    }
+
+    async fn shutdown_within(self, deadline: Duration) {
+        let Self { traces, metrics } = self;
+        // Both wait for a thread of theirs, which waits for the network.
+        let traces = tokio::task::spawn_blocking(move || traces.shutdown_with_timeout(deadline));
+        let metrics = tokio::task::spawn_blocking(move || {
+            metrics.map_or(Ok(()), |metrics| metrics.shutdown_with_timeout(deadline))
+        });
+        let both = async { tokio::join!(traces, metrics) };
+        match tokio::time::timeout(deadline, both).await {
+            Ok((Ok(Ok(())), Ok(Ok(())))) => {}
+            Ok((traces, metrics)) => {
+                tracing::warn!(?traces, ?metrics, "telemetry was not flushed");
+            }
+            Err(_) => tracing::warn!(?deadline, "telemetry was not flushed in time"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

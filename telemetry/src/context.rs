@@ -1,0 +1,72 @@
+//! The trace that the current work belongs to, in and out of the process.
+//!
+//! W3C Trace Context: `traceparent` is `00-<trace id>-<parent span id>-<flags>` in lower-case
+//! hexadecimal; `tracestate` carries what vendors add.
+
+use std::collections::HashMap;
+
+use opentelemetry::Context;
+use opentelemetry::propagation::TextMapPropagator;
+use opentelemetry::trace::{SpanContext, TraceContextExt};
+use opentelemetry_sdk::propagation::TraceContextPropagator;
+use tracing_opentelemetry::OpenTelemetrySpanExt;
+
+/// What travels with a job or a request so that its receiver continues the trace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TraceContext {
+    /// The sender's span.
+    pub traceparent: String,
+    /// What vendors add; `None` when there is nothing.
+    pub tracestate: Option<String>,
+}
+
+/// The current span's context, to be sent along; `None` outside a traced span.
+#[must_use]
+pub fn current_trace_context() -> Option<TraceContext> {
+    current_span_context()?;
+    let mut carrier = HashMap::new();
+    TraceContextPropagator::new().inject_context(&Context::current(), &mut carrier);
+    Some(TraceContext {
+        traceparent: carrier.remove("traceparent")?,
+        tracestate: carrier
+            .remove("tracestate")
+            .filter(|state| !state.is_empty()),
+    })
+}
+
+/// The current span's `traceparent`; `None` outside a traced span.
+#[must_use]
+pub fn traceparent() -> Option<String> {
+    current_trace_context().map(|context| context.traceparent)
+}
+
+/// The current span's trace id, as it stands in logs; `None` outside a traced span.
+#[must_use]
+pub fn trace_id() -> Option<String> {
+    current_span_context().map(|context| context.trace_id().to_string())
+}
+
+/// Makes the span continue a trace that began elsewhere, and tells whether it does.
+///
+/// It must come before the span is first entered. A missing or malformed `traceparent` leaves
+/// the span where it is.
+pub fn set_parent(
+    span: &tracing::Span,
+    traceparent: Option<&str>,
+    tracestate: Option<&str>,
+) -> bool {
+    let headers = [("traceparent", traceparent), ("tracestate", tracestate)];
+    let carrier: HashMap<String, String> = headers
+        .into_iter()
+        .filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned())))
+        .collect();
+    let parent = TraceContextPropagator::new().extract_with_context(&Context::new(), &carrier);
+    parent.span().span_context().is_valid() && span.set_parent(parent).is_ok()
+}
+
+/// Entering a span makes its context the current one.
+pub(crate) fn current_span_context() -> Option<SpanContext> {
+    let context = Context::current();
+    let context = context.span().span_context().clone();
+    context.is_valid().then_some(context)
+}

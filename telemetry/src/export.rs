@@ -1,0 +1,263 @@
+//! Where spans and metrics go: OTLP over HTTP, as the standard `OTEL_*` variables have it.
+//!
+//! The exporters read most of these variables by themselves (endpoint, headers, timeout, batch
+//! sizes, sampler). Decided here is only whether to export at all: unlike the specification, not
+//! unless an endpoint or an exporter is named.
+
+use opentelemetry_otlp::{
+    ExporterBuildError, MetricExporter, Protocol, SpanExporter, WithExportConfig,
+};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::metrics::SdkMeterProvider;
+use opentelemetry_sdk::trace::SdkTracerProvider;
+
+/// Where each signal goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Export {
+    /// Spans.
+    pub traces: Destination,
+    /// Metrics.
+    pub metrics: Destination,
+}
+
+/// Where a signal goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Destination {
+    /// Nowhere.
+    Off,
+    /// To where the standard variables say.
+    Environment,
+    /// To the receiver at this base URL, such as `http://127.0.0.1:4318`.
+    To(String),
+}
+
+/// Why nothing can be exported.
+#[derive(Debug, thiserror::Error)]
+pub enum ExportError {
+    /// Another exporter than `otlp` or `none` is asked for.
+    #[error("{variable}: there is no exporter `{value}`, only `otlp` and `none`")]
+    Exporter {
+        /// The variable that asks for it.
+        variable: &'static str,
+        /// Its value.
+        value: String,
+    },
+    /// Another protocol than OTLP over HTTP is asked for.
+    #[error("{variable}: protocol `{value}` is not supported, only `http/protobuf`")]
+    Protocol {
+        /// The variable that asks for it.
+        variable: &'static str,
+        /// Its value.
+        value: String,
+    },
+    /// The exporter refuses its configuration.
+    #[error("configure the export of {signal}")]
+    Build {
+        /// `traces` or `metrics`.
+        signal: &'static str,
+        /// What it refuses.
+        #[source]
+        source: ExporterBuildError,
+    },
+}
+
+impl Export {
+    /// No export.
+    #[must_use]
+    pub fn off() -> Self {
+        Self {
+            traces: Destination::Off,
+            metrics: Destination::Off,
+        }
+    }
+
+    /// What the standard variables ask for, read through `variable`.
+    ///
+    /// # Errors
+    /// When they ask for what is not there.
+    pub fn from_variables(variable: impl Fn(&str) -> Option<String>) -> Result<Self, ExportError> {
+        // An empty variable is an unset one, says the specification.
+        let variable = |name: &str| variable(name).filter(|value| !value.is_empty());
+        if variable("OTEL_SDK_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true")) {
+            return Ok(Self::off());
+        }
+        Ok(Self {
+            traces: destination(&variable, &TRACES)?,
+            metrics: destination(&variable, &METRICS)?,
+        })
+    }
+}
+
+/// One signal's variables.
+struct Signal {
+    exporter: &'static str,
+    endpoint: &'static str,
+    protocol: &'static str,
+}
+
+const TRACES: Signal = Signal {
+    exporter: "OTEL_TRACES_EXPORTER",
+    endpoint: "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+    protocol: "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
+};
+
+const METRICS: Signal = Signal {
+    exporter: "OTEL_METRICS_EXPORTER",
+    endpoint: "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
+    protocol: "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL",
+};
+
+fn destination(
+    variable: &impl Fn(&str) -> Option<String>,
+    signal: &Signal,
+) -> Result<Destination, ExportError> {
+    let endpoint = variable(signal.endpoint).or_else(|| variable("OTEL_EXPORTER_OTLP_ENDPOINT"));
+    let exports = match variable(signal.exporter).as_deref() {
+        None => endpoint.is_some(),
+        Some("otlp") => true,
+        Some("none") => false,
+        Some(value) => {
+            return Err(ExportError::Exporter {
+                variable: signal.exporter,
+                value: value.to_owned(),
+            });
+        }
+    };
+    if !exports {
+        return Ok(Destination::Off);
+    }
+    for name in [signal.protocol, "OTEL_EXPORTER_OTLP_PROTOCOL"] {
+        match variable(name).as_deref() {
+            None => {}
+            Some("http/protobuf") => break,
+            Some(value) => {
+                return Err(ExportError::Protocol {
+                    variable: name,
+                    value: value.to_owned(),
+                });
+            }
+        }
+    }
+    Ok(Destination::Environment)
+}
+
+/// Without a destination there is a provider all the same: it makes the trace ids.
+pub(crate) fn traces(
+    destination: &Destination,
+    resource: Resource,
+) -> Result<SdkTracerProvider, ExportError> {
+    let provider = SdkTracerProvider::builder().with_resource(resource);
+    let exporter = SpanExporter::builder().with_http();
+    let exporter = match destination {
+        Destination::Off => return Ok(provider.build()),
+        Destination::Environment => exporter,
+        Destination::To(base) => exporter
+            .with_endpoint(format!("{base}/v1/traces"))
+            .with_protocol(Protocol::HttpBinary),
+    };
+    let exporter = exporter.build().map_err(|source| ExportError::Build {
+        signal: "traces",
+        source,
+    })?;
+    Ok(provider.with_batch_exporter(exporter).build())
+}
+
+/// Without a destination nothing is measured.
+pub(crate) fn metrics(
+    destination: &Destination,
+    resource: Resource,
+) -> Result<Option<SdkMeterProvider>, ExportError> {
+    let exporter = MetricExporter::builder().with_http();
+    let exporter = match destination {
+        Destination::Off => return Ok(None),
+        Destination::Environment => exporter,
+        Destination::To(base) => exporter
+            .with_endpoint(format!("{base}/v1/metrics"))
+            .with_protocol(Protocol::HttpBinary),
+    };
+    let exporter = exporter.build().map_err(|source| ExportError::Build {
+        signal: "metrics",
+        source,
+    })?;
+    let provider = SdkMeterProvider::builder()
+        .with_resource(resource)
+        .with_periodic_exporter(exporter);
+    Ok(Some(provider.build()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(variables: &[(&str, &str)]) -> Result<Export, ExportError> {
+        Export::from_variables(|name| {
+            let found = variables.iter().find(|(key, _)| *key == name);
+            found.map(|(_, value)| (*value).to_owned())
+        })
+    }
+
+    #[test]
+    fn nothing_is_exported_unless_asked_for() {
+        assert_eq!(asked(&[]).unwrap(), Export::off());
+        let empty = [("OTEL_EXPORTER_OTLP_ENDPOINT", "")];
+        assert_eq!(asked(&empty).unwrap(), Export::off());
+    }
+
+    #[test]
+    fn endpoint_switches_both_signals_on() {
+        let export = asked(&[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://here:4318")]).unwrap();
+        assert_eq!(export.traces, Destination::Environment);
+        assert_eq!(export.metrics, Destination::Environment);
+    }
+
+    #[test]
+    fn each_signal_has_switches_of_its_own() {
+        let export = asked(&[
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://here:4318"),
+            ("OTEL_TRACES_EXPORTER", "none"),
+        ])
+        .unwrap();
+        assert_eq!(export.traces, Destination::Off);
+        assert_eq!(export.metrics, Destination::Environment);
+
+        let export = asked(&[("OTEL_TRACES_EXPORTER", "otlp")]).unwrap();
+        assert_eq!(export.traces, Destination::Environment);
+        assert_eq!(export.metrics, Destination::Off);
+    }
+
+    #[test]
+    fn disabled_sdk_exports_nothing() {
+        let export = asked(&[
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://here:4318"),
+            ("OTEL_SDK_DISABLED", "TRUE"),
+        ]);
+        assert_eq!(export.unwrap(), Export::off());
+    }
+
+    #[test]
+    fn what_is_not_there_is_refused_by_name() {
+        let exporter = asked(&[("OTEL_TRACES_EXPORTER", "zipkin")]).unwrap_err();
+        assert_eq!(
+            exporter.to_string(),
+            "OTEL_TRACES_EXPORTER: there is no exporter `zipkin`, only `otlp` and `none`"
+        );
+        let protocol = asked(&[
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://here:4317"),
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
+        ]);
+        assert_eq!(
+            protocol.unwrap_err().to_string(),
+            "OTEL_EXPORTER_OTLP_PROTOCOL: protocol `grpc` is not supported, only `http/protobuf`"
+        );
+    }
+
+    #[test]
+    fn protocol_of_a_signal_wins_over_that_of_all() {
+        let export = asked(&[
+            ("OTEL_TRACES_EXPORTER", "otlp"),
+            ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/protobuf"),
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
+        ]);
+        assert_eq!(export.unwrap().traces, Destination::Environment);
+    }
+}
