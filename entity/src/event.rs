@@ -33,6 +33,16 @@ pub enum SellMode {
     Offline,
 }
 
+impl SellMode {
+    /// The feeds' and the database's word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Online => "online",
+            Self::Offline => "offline",
+        }
+    }
+}
+
 /// A part of the venue with its price, as its feed has it. This is the form that `event.zones`
 /// keeps as JSON, in feed order.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -99,6 +109,15 @@ pub struct Content {
 pub const DIGEST_BYTES: usize = 16;
 
 impl Content {
+    /// Adds a zone after those before it, and widens the price range by its price.
+    pub fn push_zone(&mut self, zone: Zone) {
+        if let Some(price) = zone.price {
+            self.min_price = Some(self.min_price.map_or(price, |min| min.min(price)));
+            self.max_price = Some(self.max_price.map_or(price, |max| max.max(price)));
+        }
+        self.zones.push(zone);
+    }
+
     /// Tells contents apart: the first half of a BLAKE3 hash over every field.
     pub fn digest(&self) -> [u8; DIGEST_BYTES] {
         let mut hash = Digest(blake3::Hasher::new());
@@ -250,6 +269,15 @@ mod tests {
     #[test]
     fn the_namespace_is_derived_as_documented() {
         assert_eq!(NAMESPACE, Uuid::new_v5(&Uuid::nil(), b"fanfare:event"));
+    }
+
+    #[test]
+    fn stored_zones_keep_their_field_names() {
+        let zones = Zones(vec![content().zones[0].clone(), Zone::default()]);
+        let stored =
+            r#"[{"id":"40","name":"Platea","capacity":243,"price":200000,"numbered":true},{}]"#;
+        assert_eq!(serde_json::to_string(&zones).unwrap(), stored);
+        assert_eq!(serde_json::from_str::<Zones>(stored).unwrap(), zones);
     }
 
     #[test]

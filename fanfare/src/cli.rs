@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::options::{
-    ApiOptions, DatabaseOptions, ListenOptions, LogOptions, ObserveOptions, QueueOptions,
-    SchedulerOptions, WorkerOptions,
+    ApiOptions, DatabaseOptions, LeaseOptions, ListenOptions, LogOptions, ObserveOptions,
+    QueueOptions, SchedulerOptions, WorkerOptions,
 };
 
 /// Collects event listings from many providers and serves them from one fast API.
@@ -75,6 +75,8 @@ pub(crate) struct All {
     #[command(flatten)]
     pub(crate) api: ApiOptions,
     #[command(flatten)]
+    pub(crate) lease: LeaseOptions,
+    #[command(flatten)]
     pub(crate) observe: ObserveOptions,
 }
 
@@ -95,6 +97,8 @@ pub(crate) struct Scheduler {
     #[command(flatten)]
     pub(crate) scheduler: SchedulerOptions,
     #[command(flatten)]
+    pub(crate) lease: LeaseOptions,
+    #[command(flatten)]
     pub(crate) observe: ObserveOptions,
 }
 
@@ -106,6 +110,8 @@ pub(crate) struct Worker {
     pub(crate) queue: QueueOptions,
     #[command(flatten)]
     pub(crate) worker: WorkerOptions,
+    #[command(flatten)]
+    pub(crate) lease: LeaseOptions,
     #[command(flatten)]
     pub(crate) observe: ObserveOptions,
 }

@@ -45,7 +45,7 @@ async fn dispatch(command: Command, instance: &str) -> anyhow::Result<ExitCode> 
         Command::Simulate(options) => simulate::run(options).await?,
         Command::Provider(command) => provider::run(command).await?,
         Command::Sync(options) => return sync::run(options).await,
-        Command::Openapi => show::line(&api::openapi_json().context("can't write the document")?),
+        Command::Openapi => show::line(&api::openapi_json()),
         Command::Healthcheck(options) => healthcheck::run(options).await?,
     }
     Ok(ExitCode::SUCCESS)
@@ -66,7 +66,8 @@ fn telemetry(
             LogFormat::Human => telemetry::LogFormat::Human,
             LogFormat::Json => telemetry::LogFormat::Json,
         },
+        export: telemetry::Export::from_variables(|name| std::env::var(name).ok())?,
         log_filter: log.log.clone().unwrap_or_else(|| default_filter.to_owned()),
     };
-    telemetry::init(config).context("can't set up logs and traces")
+    telemetry::init(&config).context("can't set up logs and traces")
 }

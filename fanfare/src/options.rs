@@ -119,8 +119,6 @@ pub(crate) struct SchedulerOptions {
         value_parser = clap::value_parser!(u64).range(1..)
     )]
     pub(crate) max_outstanding: u64,
-    #[command(flatten)]
-    pub(crate) lease: LeaseOptions,
 }
 
 #[derive(Debug, Args)]

@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use chrono::{DateTime, Utc};
-use reqwest::header::{ETAG, HeaderMap, HeaderName, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED};
+use reqwest::header::{
+    ETAG, HeaderMap, HeaderName, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED,
+};
 use reqwest::{Client, Response, StatusCode, redirect};
 use url::Url;
 
@@ -158,7 +160,10 @@ async fn read(mut response: Response, limits: &Limits) -> Result<Feed, FetchErro
     let etag = header(response.headers(), ETAG);
     let last_modified = header(response.headers(), LAST_MODIFIED);
     let too_large = FetchError::TooLarge { limit: limits.body };
-    if response.content_length().is_some_and(|length| length > limits.body) {
+    if response
+        .content_length()
+        .is_some_and(|length| length > limits.body)
+    {
         return Err(too_large);
     }
     let mut body = BytesMut::new();

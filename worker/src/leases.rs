@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use entity::lease::{self, Held};
 use entity::Database;
+use entity::lease::{self, Held};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -96,7 +96,10 @@ impl Drop for Lease {
     fn drop(&mut self) {
         self.leases.entries(|entries| {
             // The same run may have been begun again since, under a higher token.
-            if entries.get(&self.run).is_some_and(|entry| entry.token == self.token) {
+            if entries
+                .get(&self.run)
+                .is_some_and(|entry| entry.token == self.token)
+            {
                 entries.remove(&self.run);
             }
         });

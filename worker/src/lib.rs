@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use apalis::prelude::{WorkerBuilder, WorkerBuilderExt};
+use apalis::prelude::WorkerBuilder;
 use entity::Database;
 use queue::Queue;
 use tokio_util::sync::CancellationToken;
@@ -87,18 +87,12 @@ pub async fn run(
         deadline: CancellationToken::new(),
     });
     let renewed = CancellationToken::new();
-    let renewal = tokio::spawn(leases.renew(
-        db,
-        config.name.clone(),
-        config.lease,
-        renewed.clone(),
-    ));
+    let renewal =
+        tokio::spawn(leases.renew(db, config.name.clone(), config.lease, renewed.clone()));
     let consumer = queue.consumer(&config.name, config.concurrency, shutdown.clone());
     let worker = WorkerBuilder::new(config.name.as_str())
         .backend(consumer)
         .data(Arc::clone(&context))
-        .concurrency(config.concurrency)
-        .catch_panic()
         .build(job::sync);
     tracing::info!(
         worker = config.name,

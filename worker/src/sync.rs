@@ -19,7 +19,7 @@ use tracing::Instrument;
 
 use self::compare::Compared;
 use self::read::{Read, ReadError, Source, read};
-use crate::fetch::{self, FetchError, Feed, Fetched};
+use crate::fetch::{self, Feed, FetchError, Fetched};
 use crate::format::{self, Format, PARSER_REVISION, UnknownFormat};
 use crate::visit::{self, Ended};
 
@@ -243,8 +243,12 @@ async fn changes(
         kind,
         changes: None,
     };
-    changes.log.extend(returned.iter().map(|id| log(*id, Kind::Returned)));
-    changes.log.extend(gone.iter().map(|id| log(*id, Kind::Gone)));
+    changes
+        .log
+        .extend(returned.iter().map(|id| log(*id, Kind::Returned)));
+    changes
+        .log
+        .extend(gone.iter().map(|id| log(*id, Kind::Gone)));
     changes.returned = returned;
     changes.gone = gone;
     report.counts = counts;

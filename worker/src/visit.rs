@@ -143,7 +143,10 @@ mod tests {
         provider.consecutive_failures = 7;
         let first = next(now(), &provider, Ended::Well, MIDDLE);
         assert!((450..1350).contains(&seconds(first)), "{first:?}");
-        assert_eq!((first.transient_failures, first.consecutive_failures), (0, 0));
+        assert_eq!(
+            (first.transient_failures, first.consecutive_failures),
+            (0, 0)
+        );
         let second = next(first.at, &provider, Ended::Well, MIDDLE);
         assert_eq!((second.at - first.at).num_seconds(), 900);
     }
@@ -170,7 +173,10 @@ mod tests {
             let minute = visit.at.timestamp().rem_euclid(900) / 60;
             minutes[usize::try_from(minute).unwrap()] += 1;
         }
-        assert!(minutes.iter().all(|count| (35..=105).contains(count)), "{minutes:?}");
+        assert!(
+            minutes.iter().all(|count| (35..=105).contains(count)),
+            "{minutes:?}"
+        );
     }
 
     #[test]
@@ -183,7 +189,10 @@ mod tests {
             provider.transient_failures = visit.transient_failures;
         }
         let visit = next(now(), &provider, Ended::Unreachable, MIDDLE);
-        assert_eq!((visit.transient_failures, visit.consecutive_failures), (0, 1));
+        assert_eq!(
+            (visit.transient_failures, visit.consecutive_failures),
+            (0, 1)
+        );
         assert_eq!(seconds(visit), 60);
     }
 
@@ -212,7 +221,10 @@ mod tests {
         let asked = |seconds| Ended::AskedToWait(Duration::from_secs(seconds));
         assert_eq!(seconds(next(now(), &provider(10), asked(300), MIDDLE)), 300);
         assert_eq!(seconds(next(now(), &provider(10), asked(0), MIDDLE)), 1);
-        assert_eq!(seconds(next(now(), &provider(10), asked(u64::MAX), MIDDLE)), 86_400);
+        assert_eq!(
+            seconds(next(now(), &provider(10), asked(u64::MAX), MIDDLE)),
+            86_400
+        );
         let counted = next(now(), &provider(10), asked(300), MIDDLE);
         assert_eq!(counted.consecutive_failures, 1);
     }

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cli::{All, Api, Scheduler, Worker};
 use crate::listen::listen;
-use crate::options::{SchedulerOptions, WorkerOptions};
+use crate::options::{LeaseOptions, SchedulerOptions, WorkerOptions};
 use crate::{observe, show, start, stop};
 
 /// `fanfare api`.
@@ -40,12 +40,12 @@ pub(crate) async fn scheduler(options: Scheduler) -> anyhow::Result<()> {
     let shutdown = stop::on_signal()?;
     let specs = read_providers(options.scheduler.providers.as_deref())?;
     let queue = start::shared_queue(&options.queue, &options.database, "scheduler");
-    let session = Session::below_lease(options.scheduler.lease.lease);
+    let session = Session::below_lease(options.lease.lease);
     let db = start::database_for_roles(&options.database, "fanfare scheduler", session);
     let (db, queue) = tokio::try_join!(db, queue)?;
     apply_providers(&db, &specs).await?;
     observe::start(&options.observe, &shutdown).await?;
-    let config = scheduler_config(&options.scheduler);
+    let config = scheduler_config(&options.scheduler, &options.lease);
     let scheduled = scheduler::run(config, db.clone(), queue.producer(), shutdown).await;
     db.close().await;
     scheduled
@@ -55,11 +55,11 @@ pub(crate) async fn scheduler(options: Scheduler) -> anyhow::Result<()> {
 pub(crate) async fn worker(options: Worker, name: &str) -> anyhow::Result<()> {
     let shutdown = stop::on_signal()?;
     let queue = start::shared_queue(&options.queue, &options.database, "worker");
-    let session = Session::below_lease(options.worker.lease.lease);
+    let session = Session::below_lease(options.lease.lease);
     let db = start::database_for_roles(&options.database, name, session);
     let (db, queue) = tokio::try_join!(db, queue)?;
     observe::start(&options.observe, &shutdown).await?;
-    let config = worker_config(&options.worker, name);
+    let config = worker_config(&options.worker, &options.lease, name);
     let worked = worker::run(config, db.clone(), &queue, shutdown).await;
     db.close().await;
     worked
@@ -70,7 +70,7 @@ pub(crate) async fn all(options: All, name: &str) -> anyhow::Result<()> {
     let shutdown = stop::on_signal()?;
     let specs = read_providers(options.scheduler.providers.as_deref())?;
     let listener = listen(options.api.listen.listen, "--listen").await?;
-    let session = Session::below_lease(options.worker.lease.lease);
+    let session = Session::below_lease(options.lease.lease);
     let db = start::database_for_roles(&options.database, name, session);
     let (db, queue) = tokio::try_join!(db, start::queue(&options.queue))?;
     apply_providers(&db, &specs).await?;
@@ -80,8 +80,8 @@ pub(crate) async fn all(options: All, name: &str) -> anyhow::Result<()> {
         db: db.clone(),
         queue,
         listener,
-        scheduler: scheduler_config(&options.scheduler),
-        worker: worker_config(&options.worker, name),
+        scheduler: scheduler_config(&options.scheduler, &options.lease),
+        worker: worker_config(&options.worker, &options.lease, name),
     };
     let ran = roles.run(shutdown).await;
     db.close().await;
@@ -131,19 +131,19 @@ impl Roles {
     }
 }
 
-fn scheduler_config(options: &SchedulerOptions) -> scheduler::Config {
+fn scheduler_config(options: &SchedulerOptions, lease: &LeaseOptions) -> scheduler::Config {
     scheduler::Config {
         tick: options.tick,
         max_outstanding: options.max_outstanding,
-        lease: options.lease.lease,
+        lease: lease.lease,
         ..scheduler::Config::default()
     }
 }
 
-fn worker_config(options: &WorkerOptions, name: &str) -> worker::Config {
+fn worker_config(options: &WorkerOptions, lease: &LeaseOptions, name: &str) -> worker::Config {
     let mut config = worker::Config::new(name.to_owned());
     config.concurrency = usize::from(options.worker_concurrency);
-    config.lease = options.lease.lease;
+    config.lease = lease.lease;
     config.drain = options.drain;
     config.fetch.body = options.max_body;
     config.proxy.clone_from(&options.proxy);

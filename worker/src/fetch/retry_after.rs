@@ -41,7 +41,10 @@ mod tests {
 
     #[test]
     fn both_forms_give_a_wait() {
-        assert_eq!(parse(&[("retry-after", "120")]), Some(Duration::from_secs(120)));
+        assert_eq!(
+            parse(&[("retry-after", "120")]),
+            Some(Duration::from_secs(120))
+        );
         let date = ("retry-after", "Thu, 01 Jan 2026 00:01:00 GMT");
         assert_eq!(parse(&[date]), Some(Duration::from_secs(60)));
     }

@@ -3,87 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use chrono::{DateTime, NaiveDateTime, Utc};
-use serde::{Deserialize, Serialize};
-
-/// One dated occurrence, as the feed tells it.
-///
-/// `starts_at` and `ends_at` are the instants; `starts_local` and `ends_local` are what a clock on the
-/// wall shows then in the provider's time zone. Times are exact to the microsecond. Prices are
-/// ten-thousandths of the feed's unit, over all zones in `zones`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[allow(
-    missing_docs,
-    reason = "the fields are the words of the feed, told in docs/FORMATS.md"
-)]
-pub struct Event {
-    pub base_id: String,
-    pub event_id: String,
-    pub title: String,
-    pub starts_at: DateTime<Utc>,
-    pub ends_at: Option<DateTime<Utc>>,
-    pub starts_local: NaiveDateTime,
-    pub ends_local: Option<NaiveDateTime>,
-    pub sell_from: Option<DateTime<Utc>>,
-    pub sell_to: Option<DateTime<Utc>>,
-    pub sold_out: bool,
-    pub sell_mode: SellMode,
-    pub organizer_company_id: Option<String>,
-    pub zones: Vec<Zone>,
-    pub min_price: Option<i64>,
-    pub max_price: Option<i64>,
-}
-
-impl Event {
-    /// Adds a zone after those before it and widens the event's price range by the zone's price.
-    pub(super) fn push_zone(&mut self, zone: Zone) {
-        if let Some(price) = zone.price {
-            self.min_price = Some(self.min_price.map_or(price, |min| min.min(price)));
-            self.max_price = Some(self.max_price.map_or(price, |max| max.max(price)));
-        }
-        self.zones.push(zone);
-    }
-}
-
-/// A part of the venue with its price in ten-thousandths.
-///
-/// The list of zones is stored as JSON, so the field names below are part of the stored data; what is
-/// null is left out.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(
-    missing_docs,
-    reason = "the fields are the words of the feed, told in docs/FORMATS.md"
-)]
-pub struct Zone {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub id: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub capacity: Option<i64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub price: Option<i64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub numbered: Option<bool>,
-}
-
-/// Whether the base is sold online at the time of the feed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs, reason = "the variants say it")]
-pub enum SellMode {
-    Online,
-    Offline,
-}
-
-impl SellMode {
-    /// The feed's and the database's word for it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Online => "online",
-            Self::Offline => "offline",
-        }
-    }
-}
+pub use entity::event::{Content as Event, SellMode, Zone};
 
 /// An item of the feed that was not taken.
 ///
@@ -252,27 +172,4 @@ pub struct Summary {
     pub warnings: Counts<WarningKind>,
     /// The spelling that the feed used.
     pub spelling: Spelling,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn stored_zones_keep_their_field_names() {
-        let zones = vec![
-            Zone {
-                id: Some("186".into()),
-                name: Some("Amfiteatre".into()),
-                capacity: Some(0),
-                price: Some(750_000),
-                numbered: Some(true),
-            },
-            Zone::default(),
-        ];
-        let stored =
-            r#"[{"id":"186","name":"Amfiteatre","capacity":0,"price":750000,"numbered":true},{}]"#;
-        assert_eq!(serde_json::to_string(&zones).unwrap(), stored);
-        assert_eq!(serde_json::from_str::<Vec<Zone>>(stored).unwrap(), zones);
-    }
 }

@@ -186,7 +186,10 @@ mod tests {
             .iter()
             .map(|event| (event.id, event.known.is_some()))
             .collect();
-        assert_eq!(different, HashSet::from([(id("b"), true), (id("d"), false)]));
+        assert_eq!(
+            different,
+            HashSet::from([(id("b"), true), (id("d"), false)])
+        );
     }
 
     #[test]

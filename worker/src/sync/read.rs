@@ -12,7 +12,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
 use super::compare::{Compared, Comparison};
-use crate::format::{self, Format, ParseError};
+use crate::format::{self, Format, Item, ParseError};
 
 /// A feed, and where it stands in time.
 #[derive(Debug)]
@@ -47,16 +47,14 @@ pub(crate) enum ReadError {
 }
 
 /// Reads a whole feed. Dropping the future stops the reading soon.
-pub(crate) async fn read(
-    source: Source,
-    known: HashMap<Uuid, Known>,
-) -> Result<Read, ReadError> {
+pub(crate) async fn read(source: Source, known: HashMap<Uuid, Known>) -> Result<Read, ReadError> {
     let stop = CancellationToken::new();
     let stopped = stop.clone();
     let _stop_on_drop: DropGuard = stop.drop_guard();
     let span = tracing::Span::current();
-    let reading =
-        tokio::task::spawn_blocking(move || span.in_scope(|| read_blocking(&source, known, &stopped)));
+    let reading = tokio::task::spawn_blocking(move || {
+        span.in_scope(|| read_blocking(&source, known, &stopped))
+    });
     match reading.await {
         Ok(read) => Ok(read?),
         Err(error) => Err(ReadError::Panic(match error.try_into_panic() {
@@ -85,7 +83,8 @@ fn read_blocking(
             comparison.take(event);
         }
         for item in batch.set_aside {
-            if let Some((base_id, event_id)) = &item.identity {
+            // The event of a zone that is set aside is in the batch itself.
+            if let (Item::Event, Some((base_id, event_id))) = (item.item, &item.identity) {
                 comparison.take_present(base_id, event_id);
             }
             if (kept.len() as u64) < source.limits.max_set_aside {
