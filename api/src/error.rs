@@ -1,0 +1,316 @@
+//! The only type that becomes an error response, in the contract's envelope.
+
+use std::collections::BTreeMap;
+use std::error::Error as _;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use entity::DbErr;
+use entity::dataset::Version;
+use sea_orm::RuntimeErr;
+use sea_orm::sqlx;
+use serde::Serialize;
+use utoipa::openapi::header::HeaderBuilder;
+use utoipa::openapi::response::ResponseBuilder;
+use utoipa::openapi::{Content, Object, Ref, RefOr, Type};
+use utoipa::{IntoResponses, ToSchema};
+use uuid::Uuid;
+
+use crate::query::Invalid;
+use crate::render::{DATASET_VERSION, Nothing, dataset_version};
+
+/// Seconds after which a request that met an outage may come again.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("2");
+
+/// Why a request has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The query string can't be understood.
+    #[error(transparent)]
+    Query(#[from] Invalid),
+    /// The path's id is no UUID.
+    #[error(
+        "the event's id is not a UUID: send one as a search gives it, \
+         such as /v1/events/dd8d2fd1-87f2-55d4-9464-032d553cbb6f"
+    )]
+    MalformedId,
+    /// There is no such event in that version of the dataset.
+    #[error("there is no event {id}: send an id as a search gives it")]
+    NoSuchEvent {
+        /// Which.
+        id: Uuid,
+        /// What was read.
+        version: Version,
+    },
+    /// There is no such route.
+    #[error("there is nothing at this address: see /docs for what there is")]
+    NoSuchRoute,
+    /// The route does not know the method.
+    #[error("this address does not take that method: send one of those in the header Allow")]
+    MethodNotAllowed,
+    /// The request's body is too large.
+    #[error("the body is too large: send at most {limit} bytes")]
+    BodyTooLarge {
+        /// In bytes.
+        limit: u64,
+    },
+    /// The request's address is too long.
+    #[error("the address is too long: send at most {limit} bytes of path and query")]
+    UriTooLong {
+        /// In bytes.
+        limit: usize,
+    },
+    /// The database answered with an error, or not at all.
+    #[error("read the database")]
+    Database(#[from] DbErr),
+    /// The database did not answer in time.
+    #[error("the database did not answer within {limit:?}")]
+    DatabaseSilent {
+        /// How long was waited.
+        limit: Duration,
+    },
+    /// The request took too long.
+    #[error("the request did not end within {limit:?}")]
+    TimedOut {
+        /// How long was waited.
+        limit: Duration,
+    },
+    /// The process starts or stops.
+    #[error("not ready: it has not seen the database's schema yet, or is shutting down")]
+    NotReady,
+    /// A handler panicked.
+    #[error("a handler panicked: {0}")]
+    Panicked(String),
+    /// The documentation page can't be put together.
+    #[error("put the documentation page together")]
+    Docs(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl Error {
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::Query(_) | Self::MalformedId => StatusCode::BAD_REQUEST,
+            Self::NoSuchEvent { .. } | Self::NoSuchRoute => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::UriTooLong { .. } => StatusCode::URI_TOO_LONG,
+            Self::DatabaseSilent { .. } | Self::TimedOut { .. } | Self::NotReady => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            Self::Database(error) if is_outage(error) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Database(_) | Self::Panicked(_) | Self::Docs(_) => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
+        }
+    }
+
+    /// Stable: programs may tell errors apart by it.
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Query(invalid) => invalid.code(),
+            Self::MalformedId => "malformed_id",
+            Self::NoSuchEvent { .. } => "no_such_event",
+            Self::NoSuchRoute => "not_found",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::BodyTooLarge { .. } => "body_too_large",
+            Self::UriTooLong { .. } => "uri_too_long",
+            Self::NotReady => "not_ready",
+            Self::TimedOut { .. } => "timed_out",
+            Self::DatabaseSilent { .. } => "unavailable",
+            Self::Database(error) if is_outage(error) => "unavailable",
+            Self::Database(_) | Self::Panicked(_) | Self::Docs(_) => "internal",
+        }
+    }
+
+    /// What the client reads: nothing of our inside.
+    fn message(&self) -> String {
+        match self.status() {
+            StatusCode::INTERNAL_SERVER_ERROR => {
+                "something went wrong on our side and is in our logs: please try again later"
+                    .to_owned()
+            }
+            StatusCode::SERVICE_UNAVAILABLE => {
+                "the service can't answer at the moment: please send the request again after the \
+                 seconds in the header Retry-After"
+                    .to_owned()
+            }
+            _ => self.to_string(),
+        }
+    }
+
+    /// The one place where a failed request is logged.
+    fn log(&self) {
+        if matches!(self, Self::NotReady) {
+            return;
+        }
+        match self.status() {
+            StatusCode::INTERNAL_SERVER_ERROR => {
+                tracing::error!(error = self.chain(), "a request failed");
+            }
+            StatusCode::SERVICE_UNAVAILABLE => {
+                tracing::warn!(
+                    error = self.chain(),
+                    "a request found the service unavailable"
+                );
+            }
+            _ => {}
+        }
+    }
+
+    fn chain(&self) -> String {
+        let mut chain = self.to_string();
+        let mut source = self.source();
+        while let Some(cause) = source {
+            // Writing to a string can't fail.
+            let _ = write!(chain, ": {cause}");
+            source = cause.source();
+        }
+        chain
+    }
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        self.log();
+        let status = self.status();
+        let body = ErrorEnvelope {
+            error: ErrorDetail {
+                code: self.code(),
+                message: self.message(),
+            },
+            data: Nothing,
+        };
+        let mut response = (status, Json(body)).into_response();
+        let headers = response.headers_mut();
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(header::RETRY_AFTER, RETRY_AFTER);
+        }
+        if let Self::NoSuchEvent { version, .. } = self {
+            headers.insert(DATASET_VERSION, dataset_version(version));
+        }
+        response
+    }
+}
+
+/// Whether the database could not be had, as opposed to not having understood us.
+fn is_outage(error: &DbErr) -> bool {
+    match error {
+        DbErr::ConnectionAcquire(_) | DbErr::Conn(_) => true,
+        DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error)) => {
+            is_driver_outage(error)
+        }
+        _ => false,
+    }
+}
+
+fn is_driver_outage(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::Protocol(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed => true,
+        sqlx::Error::Database(error) => error.code().is_some_and(|code| is_outage_code(&code)),
+        _ => false,
+    }
+}
+
+/// PostgreSQL: connection lost (08), no resources (53), stopped by an operator or a timeout (57),
+/// cancelled by a replica's recovery (40001). SQLite: busy, locked, I/O error, can't open; its
+/// extended codes keep the primary one in the lowest byte.
+fn is_outage_code(code: &str) -> bool {
+    if code.len() == 5 {
+        return code == "40001"
+            || ["08", "53", "57"]
+                .iter()
+                .any(|class| code.starts_with(class));
+    }
+    code.parse::<u32>()
+        .is_ok_and(|code| [5, 6, 10, 14].contains(&(code & 0xff)))
+}
+
+/// What every error looks like.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ErrorEnvelope {
+    /// What went wrong.
+    error: ErrorDetail,
+    /// Always null.
+    #[schema(value_type = Option<Object>, required)]
+    data: Nothing,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ErrorDetail {
+    /// Tells errors apart; stable.
+    #[schema(value_type = String, example = "malformed_parameter")]
+    code: &'static str,
+    /// What to send instead, for people.
+    message: String,
+}
+
+/// What any route can answer instead.
+pub(crate) struct Failures;
+
+impl IntoResponses for Failures {
+    fn responses() -> BTreeMap<String, RefOr<utoipa::openapi::Response>> {
+        let retry_after = HeaderBuilder::new()
+            .schema(Some(Object::with_type(Type::Integer)))
+            .description(Some("Seconds after which to send the request again."))
+            .build();
+        [
+            ("413", "The request has a body that is too large."),
+            ("414", "The address is too long."),
+            ("500", "Something went wrong on our side."),
+            ("503", "The service can't answer at the moment."),
+        ]
+        .into_iter()
+        .map(|(status, description)| {
+            let mut response = error_response(description);
+            if status == "503" {
+                response = response.header("Retry-After", retry_after.clone());
+            }
+            (status.to_owned(), response.build().into())
+        })
+        .collect()
+    }
+}
+
+fn error_response(description: &str) -> ResponseBuilder {
+    let schema = Ref::from_schema_name(ErrorEnvelope::name());
+    ResponseBuilder::new()
+        .description(description)
+        .content("application/json", Content::new(Some(schema)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outage_is_told_from_a_mistake_by_the_databases_code() {
+        for code in ["57P01", "53300", "08006", "40001", "5", "261", "14"] {
+            assert!(is_outage_code(code), "{code}");
+        }
+        for code in ["42P01", "42601", "23505", "1", "19", "x"] {
+            assert!(!is_outage_code(code), "{code}");
+        }
+    }
+
+    #[test]
+    fn a_server_error_says_nothing_inside() {
+        let inside = [
+            Error::Panicked("secret".into()),
+            Error::Database(DbErr::Custom("secret".into())),
+            Error::Database(DbErr::Conn(RuntimeErr::Internal("secret".into()))),
+        ];
+        for error in inside {
+            assert!(error.status().is_server_error());
+            assert!(!error.message().contains("secret"), "{error:?}");
+            assert!(error.chain().contains("secret"), "{error:?}");
+        }
+    }
+}

@@ -1,0 +1,99 @@
+use crate::world::World;
+
+#[tokio::test]
+async fn the_document_is_served_as_the_command_prints_it() {
+    let world = World::sqlite().await;
+    let answer = world.get("/openapi.json").await;
+    assert_eq!(answer.header("content-type"), "application/json");
+    assert_eq!(answer.text(), api::openapi_json());
+    assert_eq!(answer.json()["openapi"], "3.1.0");
+}
+
+#[tokio::test]
+async fn the_documentation_page_loads_nothing_from_another_host() {
+    let world = World::sqlite().await;
+    let moved = world.get("/docs").await;
+    assert_eq!(moved.status, 303);
+    assert_eq!(moved.header("location"), "/docs/");
+
+    let page = world.get("/docs/").await;
+    let links = links(page.text());
+    assert!(links.len() >= 5, "{links:?}");
+    let mut files = vec![("/docs/".to_owned(), page)];
+    for link in links {
+        let name = link.strip_prefix("./").unwrap_or(&link);
+        let address = format!("/docs/{name}");
+        let file = world.get(&address).await;
+        assert_eq!(file.status, 200, "{address}");
+        files.push((address, file));
+    }
+    for (address, file) in &files {
+        let policy = file.header("content-security-policy");
+        assert!(policy.starts_with("default-src 'none'; "), "{policy}");
+        assert!(!policy.contains("http"), "{policy}");
+        assert!(!policy.contains('*'), "{policy}");
+        if !file.header("content-type").starts_with("image/") {
+            assert_eq!(loads(file.text()), Vec::<&str>::new(), "{address}");
+        }
+    }
+    let initializer = world.get("/docs/swagger-initializer.js").await;
+    let initializer = initializer.text();
+    assert!(
+        initializer.contains(r#""validatorUrl": "none""#),
+        "{initializer}"
+    );
+    assert!(initializer.contains(r#""/openapi.json""#), "{initializer}");
+}
+
+/// What the page's `src` and `href` attributes name.
+fn links(html: &str) -> Vec<String> {
+    let mut links = Vec::new();
+    for attribute in ["src=\"", "href=\""] {
+        for (at, _) in html.match_indices(attribute) {
+            let value = &html[at + attribute.len()..];
+            links.push(value[..value.find('"').unwrap()].to_owned());
+        }
+    }
+    links
+}
+
+/// Places where HTML, CSS or a script would load something by an absolute address.
+fn loads(text: &str) -> Vec<&str> {
+    let mut found = Vec::new();
+    for loader in [
+        "src=",
+        "src:",
+        "<link href=",
+        "url(",
+        "@import ",
+        "importScripts(",
+        "import(",
+        "fetch(",
+    ] {
+        for (at, _) in text.match_indices(loader) {
+            let value = text[at + loader.len()..].trim_start_matches(['"', '\'', '`', '\\', ' ']);
+            if ["http://", "https://", "//"]
+                .iter()
+                .any(|scheme| value.starts_with(scheme))
+            {
+                let end = value
+                    .char_indices()
+                    .nth(60)
+                    .map_or(value.len(), |(at, _)| at);
+                found.push(&value[..end]);
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn a_page_that_loads_from_another_host_would_be_noticed() {
+    for text in [
+        r#"<script src="https://cdn.example/x.js">"#,
+        "a{background:url(//cdn.example/x.png)}",
+        "@import 'http://cdn.example/x.css'",
+    ] {
+        assert_eq!(loads(text).len(), 1, "{text}");
+    }
+}

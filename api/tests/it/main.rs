@@ -1,0 +1,34 @@
+//! The API over real databases, through its router or its socket.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
+mod contract;
+mod docs;
+mod errors;
+mod event;
+mod health;
+mod outage;
+mod providers;
+mod search;
+mod seed;
+mod serve;
+mod world;
+
+/// Makes each function a test on PostgreSQL and one on SQLite.
+macro_rules! on_both_databases {
+    ($($name:ident),* $(,)?) => {
+        mod on_postgres {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name(crate::world::World::postgres().await).await;
+            })*
+        }
+        mod on_sqlite {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name(crate::world::World::sqlite().await).await;
+            })*
+        }
+    };
+}
+use on_both_databases;

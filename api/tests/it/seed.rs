@@ -1,0 +1,111 @@
+//! Fills a database through the very functions that workers use.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use entity::commit::{self, Change, Changes, Committed, Counts, Durations, Finish, Upsert};
+use entity::event::{Content, SellMode, Zone};
+use entity::event_change::Kind;
+use entity::run::Outcome;
+use entity::{Database, claim, lease, provider};
+use uuid::Uuid;
+
+pub(crate) const PROVIDER: &str = "primary";
+
+/// An event sold online, from 21:00 in Madrid to an hour later.
+pub(crate) fn event(id: &str, starts_at: &str) -> Content {
+    let starts_at: DateTime<Utc> = starts_at.parse().unwrap();
+    let local = starts_at.naive_utc() + chrono::Duration::hours(2);
+    Content {
+        base_id: "291".into(),
+        event_id: id.into(),
+        title: format!("event {id}"),
+        starts_at,
+        ends_at: Some(starts_at + chrono::Duration::hours(1)),
+        starts_local: local,
+        ends_local: Some(local + chrono::Duration::hours(1)),
+        sell_from: None,
+        sell_to: None,
+        sold_out: false,
+        sell_mode: SellMode::Online,
+        organizer_company_id: None,
+        min_price: Some(150_000),
+        max_price: Some(305_000),
+        zones: vec![Zone {
+            id: Some("40".into()),
+            name: Some("Platea".into()),
+            capacity: Some(243),
+            price: Some(200_000),
+            numbered: Some(true),
+        }],
+    }
+}
+
+pub(crate) fn id(content: &Content) -> Uuid {
+    entity::event::id(PROVIDER, &content.base_id, &content.event_id)
+}
+
+/// Makes the provider, if it is not there.
+pub(crate) async fn provider(db: &Database) {
+    let file = format!(
+        "[[provider]]\nname = \"{PROVIDER}\"\n\
+         url = \"http://feeds.example:8080/secret?key=secret\"\n\
+         format = \"plan-list\"\ninterval = \"15m\"\ntimezone = \"Europe/Madrid\"\n"
+    );
+    let specs = provider::parse(&file, &["plan-list"]).unwrap();
+    provider::apply(db, &specs, false, false).await.unwrap();
+}
+
+/// One run that stores `events` and finds `gone` gone.
+pub(crate) async fn store(db: &Database, events: &[Content], gone: &[Uuid]) {
+    provider(db).await;
+    provider::resume(db, PROVIDER).await.unwrap();
+    let claimed = claim::claim_due(db, Uuid::now_v7(), None, 1).await.unwrap();
+    let run = claimed.unwrap()[0].id;
+    let lease = Duration::from_secs(60);
+    let begun = lease::begin(db, run, "test", lease).await.unwrap().unwrap();
+    let changes = changes(events, gone);
+    let finish = Finish {
+        outcome: Outcome::Stored,
+        error: None,
+        http_status: Some(200),
+        bytes: None,
+        counts: Counts::default(),
+        durations: Durations::default(),
+        next_due_at: begun.at,
+        transient_failures: 0,
+        consecutive_failures: 0,
+        remember: commit::Remember::Keep,
+        revision: begun.provider.revision,
+    };
+    let committed = commit::commit(db, &begun.held, &finish, &changes).await;
+    assert!(matches!(committed.unwrap(), Committed::Yes(_)));
+}
+
+fn changes(events: &[Content], gone: &[Uuid]) -> Changes {
+    let mut upserts: Vec<Upsert> = events
+        .iter()
+        .map(|content| Upsert {
+            id: id(content),
+            digest: content.digest(),
+            content: content.clone(),
+        })
+        .collect();
+    upserts.sort_by_key(|upsert| upsert.id);
+    let change = |event, kind| Change {
+        event,
+        kind,
+        changes: None,
+    };
+    let log = upserts
+        .iter()
+        .map(|upsert| change(upsert.id, Kind::Created))
+        .chain(gone.iter().map(|id| change(*id, Kind::Gone)))
+        .collect();
+    Changes {
+        upserts,
+        gone: gone.to_vec(),
+        log,
+        ..Changes::default()
+    }
+}
