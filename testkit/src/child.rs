@@ -34,6 +34,7 @@ impl Child {
                 Err(error) => return drop(started.send(Err(error))),
             };
             let pid = Pid::from_child(&child);
+            await_tie(pid);
             let pipes = Pipes {
                 stdout: child.stdout.take(),
                 stderr: child.stderr.take(),
@@ -83,6 +84,17 @@ impl Drop for Child {
         while self.status().is_none() && Instant::now() < deadline {
             thread::sleep(Duration::from_millis(1));
         }
+    }
+}
+
+/// Until it has become the program that it is to run, a parent's death would go unnoticed.
+fn await_tie(pid: Pid) {
+    let name = format!("/proc/{}/comm", pid.as_raw_nonzero());
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while std::fs::read_to_string(&name).is_ok_and(|name| name.trim_end() == "setpriv")
+        && Instant::now() < deadline
+    {
+        thread::sleep(Duration::from_millis(1));
     }
 }
 
