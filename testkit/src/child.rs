@@ -87,11 +87,11 @@ impl Drop for Child {
     }
 }
 
-/// Until it has become the program that it is to run, a parent's death would go unnoticed.
+/// Until `setpriv` has become the program that it is to run, a parent's death may go unnoticed.
 fn await_tie(pid: Pid) {
-    let name = format!("/proc/{}/comm", pid.as_raw_nonzero());
+    let program = format!("/proc/{}/exe", pid.as_raw_nonzero());
     let deadline = Instant::now() + Duration::from_secs(5);
-    while std::fs::read_to_string(&name).is_ok_and(|name| name.trim_end() == "setpriv")
+    while std::fs::read_link(&program).is_ok_and(|program| program.ends_with("setpriv"))
         && Instant::now() < deadline
     {
         thread::sleep(Duration::from_millis(1));

@@ -14,7 +14,7 @@ fn shell(script: &str) -> Command {
 
 #[tokio::test]
 async fn lines_of_both_streams_are_waited_for_past_and_to_come() {
-    let process = Process::start(&shell("echo one; sleep 0.1; echo two >&2; sleep 60"));
+    let process = Process::start(&shell("echo one; sleep 0.1; echo two >&2; exec sleep 60"));
     let two = process.wait_for_line(|line| line == "two", SAFETY_NET);
     assert_eq!(two.await, "two");
     let one = process.wait_for_line(|line| line.starts_with("on"), SAFETY_NET);
@@ -36,7 +36,7 @@ async fn signal_reaches_the_program_and_its_status_comes_back() {
 
 #[tokio::test]
 async fn dropped_process_is_gone() {
-    let process = Process::start(&shell("sleep 60"));
+    let process = Process::start(&shell("exec sleep 60"));
     let proc = format!("/proc/{}", process.pid());
     assert!(Path::new(&proc).exists());
     drop(process);
@@ -73,7 +73,7 @@ async fn variables_and_folder_are_the_callers_and_settings_are_cleared() {
 #[tokio::test]
 async fn process_goes_with_a_test_that_is_killed() {
     if std::env::var_os("TESTKIT_HANG").is_some() {
-        let process = Process::start(&shell("sleep 60"));
+        let process = Process::start(&shell("exec sleep 60"));
         println!("\nchild {}", process.pid());
         std::future::pending::<()>().await;
     }
