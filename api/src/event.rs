@@ -105,7 +105,7 @@ pub(crate) struct EventDetails {
     /// Whether nothing is left.
     sold_out: bool,
     /// Whether it is sold online now.
-    #[schema(value_type = SellModeSchema, inline)]
+    #[schema(value_type = SellModeName)]
     sell_mode: SellMode,
     /// Whether it was ever sold online: a search has only those that were.
     ever_online: bool,
@@ -126,13 +126,14 @@ pub(crate) struct EventDetails {
     last_seen_at: Option<DateTime<Utc>>,
 }
 
+/// Whether an event is sold online.
 #[derive(ToSchema)]
 #[schema(rename_all = "lowercase")]
 #[expect(
     dead_code,
     reason = "told in the document; the database's type is written"
 )]
-enum SellModeSchema {
+enum SellModeName {
     Online,
     Offline,
 }

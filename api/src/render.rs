@@ -138,7 +138,11 @@ impl From<Found> for EventSummary {
 
 /// How the document tells of an `Option<Price>`.
 pub(crate) fn nullable_price() -> ObjectBuilder {
-    ObjectBuilder::new().schema_type(SchemaType::from_iter([Type::Number, Type::Null]))
+    ObjectBuilder::new()
+        .schema_type(SchemaType::from_iter([Type::Number, Type::Null]))
+        .description(Some(
+            "In the currency's unit, exact, with two to four decimals.",
+        ))
 }
 
 /// A time of day as `HH:MM:SS`.

@@ -1,5 +1,5 @@
 //! One span a request, named and attributed as OpenTelemetry's semantic conventions for HTTP
-//! servers have it.
+//! servers have it. It continues the trace of a client that sends one.
 
 use axum::extract::{MatchedPath, Request};
 use axum::http::Method;
@@ -33,7 +33,7 @@ fn span_of(request: &Request) -> Span {
         (method, None) => method.to_owned(),
         (method, Some(route)) => format!("{method} {route}"),
     };
-    info_span!(
+    let span = info_span!(
         "request",
         otel.name = name,
         otel.kind = "server",
@@ -44,7 +44,10 @@ fn span_of(request: &Request) -> Span {
         url.scheme = "http",
         url.path = request.uri().path(),
         "error.type" = Empty,
-    )
+    );
+    let header = |name| request.headers().get(name)?.to_str().ok();
+    telemetry::set_parent(&span, header("traceparent"), header("tracestate"));
+    span
 }
 
 fn method(method: &Method) -> &'static str {
