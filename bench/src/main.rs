@@ -1,1 +1,28 @@
-fn main() {}
+//! Benchmarks: each prints what it measured beside the limit that it stands against, both from the
+//! same run on the same machine.
+
+mod cpu;
+mod show;
+mod sync;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Debug, Parser)]
+#[command(name = "bench", about = "Measures Fanfare against stated limits")]
+struct Cli {
+    #[command(subcommand)]
+    benchmark: Benchmark,
+}
+
+#[derive(Debug, Subcommand)]
+enum Benchmark {
+    /// Syncs one feed into PostgreSQL: new, unchanged and slightly changed
+    Sync(sync::Options),
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    match Cli::parse().benchmark {
+        Benchmark::Sync(options) => sync::run(options).await,
+    }
+}

@@ -1,0 +1,4 @@
+//! Schedulers against a real database.
+
+mod claiming;
+mod world;
