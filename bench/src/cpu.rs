@@ -63,7 +63,9 @@ fn stat(pid: u32) -> anyhow::Result<Stat> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/stat"))
         .with_context(|| format!("can't read the CPU time of process {pid}"))?;
     // The name in parentheses may hold anything; the fields after it are numbers.
-    let (_, rest) = text.rsplit_once(')').context("unknown form of /proc/PID/stat")?;
+    let (_, rest) = text
+        .rsplit_once(')')
+        .context("unknown form of /proc/PID/stat")?;
     let fields: Vec<&str> = rest.split_whitespace().collect();
     let field = |index: usize| -> anyhow::Result<u64> {
         fields

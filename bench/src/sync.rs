@@ -6,8 +6,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use clap::Args;
 use entity::commit::Finish;
+use entity::host::Politeness;
+use entity::lease::{self, Ask, Begin};
 use entity::run::Outcome;
-use entity::{Database, claim, lease, provider};
+use entity::{Database, claim, provider};
 use sea_orm::ConnectionTrait;
 use simulator::Simulator;
 use testkit::PostgresServer;
@@ -64,7 +66,11 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     report("all new", &mut new, limit);
     report("one round on", &mut changed, limit);
     report("unchanged", &mut unchanged, limit);
-    show::line(&format!("{:14} {:>7.3} s wall", "row copy", limit.as_secs_f64()));
+    show::line(&format!(
+        "{:14} {:>7.3} s wall",
+        "row copy",
+        limit.as_secs_f64()
+    ));
     Ok(())
 }
 
@@ -138,9 +144,15 @@ impl Bench {
             .context("the provider is not due")?;
         let before = Cpu::now(self.server)?;
         let started = Instant::now();
-        let begun = lease::begin(&self.db, run, "bench", Duration::from_secs(60))
-            .await?
-            .context("the run is not to be begun")?;
+        let ask = Ask {
+            worker: "bench",
+            lease: Duration::from_secs(60),
+            politeness: Politeness::default(),
+            holds_suspect: false,
+        };
+        let Begin::Begun(begun) = lease::begin(&self.db, run, ask).await? else {
+            bail!("the run is not to be begun");
+        };
         let synced = worker::sync_provider(&self.tools, &begun).await?;
         let wall = started.elapsed();
         let cpu = Cpu::now(self.server)?.since(before);

@@ -311,6 +311,41 @@ pub async fn push_overdue(db: &Database, limit: u64) -> Result<Vec<ToPush>, DbEr
         .await
 }
 
+/// What a run can wait for besides a worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Share<'a> {
+    /// One of a host's fetches at once.
+    Of(&'a str),
+    /// A worker that holds no other suspect.
+    Suspect,
+}
+
+/// The run that has waited longest for a share, now that one is free: the caller pushes it.
+///
+/// # Errors
+/// Whatever the database answers.
+pub async fn hand_on(db: &Database, share: Share<'_>) -> Result<Option<ToPush>, DbErr> {
+    let dialect = Dialect::of(&db.write);
+    let (waits, values) = match share {
+        Share::Of(host) => (
+            "r.postponed_for = 'host_limit' AND p.host = $1",
+            vec![host.into()],
+        ),
+        Share::Suspect => ("r.postponed_for = 'suspect'", Vec::new()),
+    };
+    let sql = format!(
+        "UPDATE run SET postponed_for = NULL, next_push_at = {} \
+         WHERE id = (SELECT r.id FROM run r JOIN provider p ON p.id = r.provider_id \
+                     WHERE r.state = 'queued' AND {waits} ORDER BY r.queued_at LIMIT 1 {}) \
+         AND state = 'queued' RETURNING id, traceparent",
+        dialect.now_plus_ms(&PUSH_AGAIN_MS.to_string()),
+        dialect.lock_skipping("r")
+    );
+    ToPush::find_by_statement(dialect.statement(sql, values))
+        .one(&db.write)
+        .await
+}
+
 /// What reaping found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Reaped {
@@ -339,13 +374,16 @@ pub struct Lost {
     pub lease_until: Option<DateTime<Utc>>,
 }
 
+/// Crashes in a row after which a provider is paused.
+pub const MOST_CRASHES: i64 = 3;
+
 /// Ends up to `limit` runs whose lease is over as `lost`, counts the crash on their providers and
-/// claims these again at once, as members of the same fan-outs. A provider with `most_crashes` in a
-/// row is paused with the reason instead.
+/// claims these again at once, as members of the same fan-outs. A provider with [`MOST_CRASHES`] in
+/// a row is paused with the reason instead.
 ///
 /// # Errors
 /// Whatever the database answers; nothing is reaped then.
-pub async fn reap(db: &Database, most_crashes: i64, limit: u64) -> Result<Reaped, DbErr> {
+pub async fn reap(db: &Database, limit: u64) -> Result<Reaped, DbErr> {
     let tx = db.begin().await?;
     let dialect = Dialect::of(&tx);
     let sql = format!(
@@ -365,8 +403,8 @@ pub async fn reap(db: &Database, most_crashes: i64, limit: u64) -> Result<Reaped
         return Ok(Reaped::default());
     }
     count_crashes(&tx, &lost).await?;
-    pause_crashers(&tx, &lost, most_crashes).await?;
-    let takeovers = take_over(&tx, &lost, most_crashes).await?;
+    pause_crashers(&tx, &lost).await?;
+    let takeovers = take_over(&tx, &lost).await?;
     tx.commit().await?;
     Ok(Reaped { lost, takeovers })
 }
@@ -411,15 +449,11 @@ async fn count_crashes(tx: &DatabaseTransaction, lost: &[Lost]) -> Result<(), Db
     Ok(())
 }
 
-async fn pause_crashers(
-    tx: &DatabaseTransaction,
-    lost: &[Lost],
-    most_crashes: i64,
-) -> Result<(), DbErr> {
+async fn pause_crashers(tx: &DatabaseTransaction, lost: &[Lost]) -> Result<(), DbErr> {
     let dialect = Dialect::of(tx);
     let crashers: Vec<i64> = lost
         .iter()
-        .filter(|lost| lost.crashes >= most_crashes)
+        .filter(|lost| lost.crashes >= MOST_CRASHES)
         .map(|lost| lost.provider_id)
         .collect();
     if crashers.is_empty() {
@@ -430,20 +464,16 @@ async fn pause_crashers(
         dialect.now(),
         dialect.in_numbers("$1")
     );
-    let reason = format!("its worker died {most_crashes} times in a row while syncing it");
+    let reason = format!("its worker died {MOST_CRASHES} times in a row while syncing it");
     let values = vec![dialect.numbers(&crashers), reason.into()];
     tx.execute_raw(dialect.statement(sql, values)).await?;
     Ok(())
 }
 
-async fn take_over(
-    tx: &DatabaseTransaction,
-    lost: &[Lost],
-    most_crashes: i64,
-) -> Result<Vec<ToPush>, DbErr> {
+async fn take_over(tx: &DatabaseTransaction, lost: &[Lost]) -> Result<Vec<ToPush>, DbErr> {
     let again: Vec<&Lost> = lost
         .iter()
-        .filter(|lost| lost.crashes < most_crashes)
+        .filter(|lost| lost.crashes < MOST_CRASHES)
         .collect();
     let providers: Vec<i64> = again.iter().map(|lost| lost.provider_id).collect();
     let runs = enqueue(tx, &providers, None).await?;

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::Database;
+use crate::claim::MOST_CRASHES;
 use crate::dataset;
 use crate::dialect::Dialect;
 use crate::event::{Content, DIGEST_BYTES};
@@ -147,6 +148,12 @@ pub struct Finish {
     pub remember: Remember,
     /// The provider's revision that the run worked with.
     pub revision: i64,
+    /// Whether the sync panicked: it counts like a worker's death, and enough of them in a row pause
+    /// the provider.
+    pub crashed: bool,
+    /// How long the provider's host asks to be left alone: for its worker to see to, with
+    /// [`crate::host::leave_alone`].
+    pub left_alone: Option<Duration>,
 }
 
 /// Whether a commit held.
@@ -221,6 +228,11 @@ async fn finish_provider(
     } else {
         String::new()
     };
+    let crashes = if finish.crashed {
+        crash_assignments(now)
+    } else {
+        "consecutive_crashes = 0,".to_owned()
+    };
     let memory = match &finish.remember {
         Remember::Keep => "",
         Remember::Replace(memory) => {
@@ -235,14 +247,25 @@ async fn finish_provider(
         }
     };
     let sql = format!(
-        "UPDATE provider SET {success} {memory} current_run = NULL, next_due_at = {due}, \
-         late_at = {late}, transient_failures = $6, consecutive_failures = $7, \
-         consecutive_crashes = 0, last_error = $8 \
+        "UPDATE provider SET {success} {memory} {crashes} current_run = NULL, next_due_at = {due}, \
+         late_at = {late}, transient_failures = $6, consecutive_failures = $7, last_error = $8 \
          WHERE id = $1 AND current_run = $2 AND token = $3",
         late = dialect.plus_ms(&due, "interval_ms")
     );
     let updated = tx.execute_raw(dialect.statement(sql, values)).await?;
     Ok(updated.rows_affected() == 1)
+}
+
+/// Counts a crash, and pauses the provider with the last of them.
+fn crash_assignments(now: &str) -> String {
+    let last = format!("consecutive_crashes + 1 >= {MOST_CRASHES}");
+    format!(
+        "consecutive_crashes = consecutive_crashes + 1, \
+         paused_at = CASE WHEN {last} THEN {now} ELSE paused_at END, \
+         paused_until = CASE WHEN {last} THEN NULL ELSE paused_until END, \
+         paused_reason = CASE WHEN {last} \
+             THEN 'its sync crashed {MOST_CRASHES} times in a row' ELSE paused_reason END,"
+    )
 }
 
 /// Ends the run; false if it is not running under this worker and token.
@@ -255,11 +278,8 @@ async fn finish_run(tx: &DatabaseTransaction, held: &Held, finish: &Finish) -> R
          set_aside = $13, warnings = $14, fetch_ms = $15, parse_ms = $16, compare_ms = $17, \
          store_ms = $18, error = $19 \
          WHERE id = $1 AND state = 'running' AND worker = $2 AND token = $3",
-        match dialect {
-            // The transaction began before the events were written.
-            Dialect::Postgres => "clock_timestamp()",
-            Dialect::Sqlite => dialect.now(),
-        }
+        // The transaction began before the events were written.
+        dialect.clock()
     );
     let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
     let counts = finish.counts;

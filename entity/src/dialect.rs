@@ -52,6 +52,27 @@ impl Dialect {
         self.plus_ms(self.now(), ms)
     }
 
+    /// Milliseconds from now until an instant, as a whole number; negative for one that has passed.
+    pub(crate) fn ms_until(self, instant: &str) -> String {
+        match self {
+            // Not now(), which stands still while a transaction waits for a lock.
+            Self::Postgres => format!(
+                "CAST(ceil(extract(epoch FROM ({instant} - clock_timestamp())) * 1000) AS bigint)"
+            ),
+            Self::Sqlite => format!(
+                "CAST(round((julianday({instant}) - julianday('now')) * 86400000.0) AS integer)"
+            ),
+        }
+    }
+
+    /// The present, moving on also within a transaction.
+    pub(crate) fn clock(self) -> &'static str {
+        match self {
+            Self::Postgres => "clock_timestamp()",
+            Self::Sqlite => self.now(),
+        }
+    }
+
     /// The lesser of two numbers.
     pub(crate) fn least(self, a: &str, b: &str) -> String {
         match self {

@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use sea_orm::{ConnectionTrait, DbErr, EntityTrait, FromQueryResult};
+use sea_orm::{ActiveEnum, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, QueryResult};
 use uuid::Uuid;
 
 use crate::dialect::Dialect;
+use crate::host::{self, Admission, Politeness};
+use crate::run::Postponed;
 use crate::{Database, provider};
 
 /// A run that a worker holds. Every write of the run names all three of run, worker and token: a
@@ -34,57 +36,165 @@ pub struct Begun {
     pub at: DateTime<Utc>,
     /// When it was claimed.
     pub queued_at: DateTime<Utc>,
+    /// Whether other runs may be waiting for its share of the host.
+    pub shares_host: bool,
+}
+
+/// What a worker asks for when it begins a run.
+#[derive(Debug, Clone, Copy)]
+pub struct Ask<'a> {
+    /// Who.
+    pub worker: &'a str,
+    /// For how long it is believed without a sign of life.
+    pub lease: Duration,
+    /// How its fetches treat hosts.
+    pub politeness: Politeness,
+    /// Whether it holds a run already whose provider may have killed its last worker.
+    pub holds_suspect: bool,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub enum Begin {
+    /// The run is the worker's.
+    Begun(Box<Begun>),
+    /// The run waits in the queue until a time, at which it is pushed again.
+    Postponed(Postponed),
+    /// There is nothing to begin, because the run is begun, over, cancelled or unknown: the job is
+    /// of no more use.
+    Stale,
 }
 
 #[derive(FromQueryResult)]
-struct BegunRow {
+struct Candidate {
     provider_id: i64,
+    name: String,
+    neighbours: i64,
+    left_alone_ms: Option<i64>,
+    suspect: bool,
+}
+
+/// Begins a queued run under a lease, unless its host or its provider's past speak against it; then
+/// the run stays queued until it has better chances, and holds no slot.
+///
+/// # Errors
+/// Whatever the database answers.
+pub async fn begin(db: &Database, run: Uuid, ask: Ask<'_>) -> Result<Begin, DbErr> {
+    let Some(candidate) = candidate(db, run, ask.politeness).await? else {
+        return Ok(Begin::Stale);
+    };
+    if let Some(wait) = candidate.left_alone_ms {
+        return postpone(&db.write, run, Postponed::RetryAfter, wait).await;
+    }
+    if candidate.suspect && ask.holds_suspect {
+        return postpone(&db.write, run, Postponed::Suspect, SUSPECT_WAIT_MS).await;
+    }
+    let shares_host = candidate.neighbours > i64::from(ask.politeness.concurrency);
+    if !shares_host && ask.politeness.gap.is_zero() {
+        return start(&db.write, run, &candidate, ask, false).await;
+    }
+    let tx = db.begin().await?;
+    let begin = match host::admit(&tx, &candidate.name, ask.politeness).await? {
+        Admission::Granted => start(&tx, run, &candidate, ask, shares_host).await?,
+        Admission::Later(reason, wait) => postpone(&tx, run, reason, wait).await?,
+    };
+    tx.commit().await?;
+    Ok(begin)
+}
+
+/// How long a suspect waits for a worker that holds none.
+const SUSPECT_WAIT_MS: i64 = 1_000;
+
+async fn candidate(
+    db: &Database,
+    run: Uuid,
+    politeness: Politeness,
+) -> Result<Option<Candidate>, DbErr> {
+    let dialect = Dialect::of(&db.write);
+    // Neighbours are counted no further than it takes to know whether the limit can be met.
+    let sql = format!(
+        "SELECT r.provider_id, p.host AS name, p.consecutive_crashes > 0 AS suspect, \
+         (SELECT count(*) FROM (SELECT 1 FROM provider n WHERE n.host = p.host \
+              AND n.retired_at IS NULL LIMIT $2) AS few) AS neighbours, \
+         (SELECT {} FROM host h WHERE h.name = p.host AND h.not_before > {}) AS left_alone_ms \
+         FROM run r JOIN provider p ON p.id = r.provider_id \
+         WHERE r.id = $1 AND r.state = 'queued'",
+        dialect.ms_until("h.not_before"),
+        dialect.now()
+    );
+    let values = vec![run.into(), (i64::from(politeness.concurrency) + 1).into()];
+    Candidate::find_by_statement(dialect.statement(sql, values))
+        .one(&db.write)
+        .await
+}
+
+#[derive(FromQueryResult)]
+struct Started {
     token: i64,
     queued_at: DateTime<Utc>,
     started_at: DateTime<Utc>,
 }
 
-/// Begins a queued run for `worker` under a lease. `None`: there is nothing to begin, because the
-/// run is begun, over, cancelled or unknown; the job is then of no more use.
-///
-/// # Errors
-/// Whatever the database answers.
-pub async fn begin(
-    db: &Database,
+async fn start(
+    db: &impl ConnectionTrait,
     run: Uuid,
-    worker: &str,
-    lease: Duration,
-) -> Result<Option<Begun>, DbErr> {
-    let dialect = Dialect::of(&db.write);
+    candidate: &Candidate,
+    ask: Ask<'_>,
+    shares_host: bool,
+) -> Result<Begin, DbErr> {
+    let dialect = Dialect::of(db);
     let sql = format!(
         "UPDATE run SET state = 'running', worker = $2, started_at = {}, lease_until = {}, \
-         next_push_at = NULL WHERE id = $1 AND state = 'queued' \
-         RETURNING provider_id, token, queued_at, started_at",
+         next_push_at = NULL, postponed_for = NULL WHERE id = $1 AND state = 'queued' \
+         RETURNING token, queued_at, started_at",
         dialect.now(),
         dialect.now_plus_ms("$3")
     );
-    let values = vec![run.into(), worker.into(), millis(lease).into()];
-    let Some(row) = BegunRow::find_by_statement(dialect.statement(sql, values))
-        .one(&db.write)
+    let values = vec![run.into(), ask.worker.into(), millis(ask.lease).into()];
+    let Some(started) = Started::find_by_statement(dialect.statement(sql, values))
+        .one(db)
         .await?
     else {
-        return Ok(None);
+        return Ok(Begin::Stale);
     };
-    let provider = provider::Entity::find_by_id(row.provider_id)
-        .one(&db.write)
+    let provider = provider::Entity::find_by_id(candidate.provider_id)
+        .one(db)
         .await?;
     // A provider that was purged in between took its run with it.
-    Ok(provider.map(|provider| Begun {
-        held: Held {
-            run,
-            provider_id: row.provider_id,
-            token: row.token,
-            worker: worker.to_owned(),
-        },
-        provider,
-        at: row.started_at,
-        queued_at: row.queued_at,
+    Ok(provider.map_or(Begin::Stale, |provider| {
+        Begin::Begun(Box::new(Begun {
+            held: Held {
+                run,
+                provider_id: candidate.provider_id,
+                token: started.token,
+                worker: ask.worker.to_owned(),
+            },
+            provider,
+            at: started.started_at,
+            queued_at: started.queued_at,
+            shares_host,
+        }))
     }))
+}
+
+async fn postpone(
+    db: &impl ConnectionTrait,
+    run: Uuid,
+    reason: Postponed,
+    wait_ms: i64,
+) -> Result<Begin, DbErr> {
+    let dialect = Dialect::of(db);
+    let sql = format!(
+        "UPDATE run SET next_push_at = {}, postponed_for = $3 WHERE id = $1 AND state = 'queued'",
+        dialect.now_plus_ms("$2")
+    );
+    let values = vec![run.into(), wait_ms.into(), reason.to_value().into()];
+    let postponed = db.execute_raw(dialect.statement(sql, values)).await?;
+    Ok(if postponed.rows_affected() == 1 {
+        Begin::Postponed(reason)
+    } else {
+        Begin::Stale
+    })
 }
 
 /// Extends the lease of every run that `worker` holds, in one statement, and gives run and token
@@ -104,10 +214,22 @@ pub async fn renew(
         dialect.now_plus_ms("$2")
     );
     let values = vec![worker.into(), millis(lease).into()];
-    let rows = db
-        .write
-        .query_all_raw(dialect.statement(sql, values))
-        .await?;
+    let statement = dialect.statement(sql, values);
+    tokens(db.write.query_all_raw(statement).await?)
+}
+
+/// Run and token of each run that `worker` holds, without a sign of life.
+///
+/// # Errors
+/// Whatever the database answers.
+pub async fn held(db: &Database, worker: &str) -> Result<Vec<(Uuid, i64)>, DbErr> {
+    let dialect = Dialect::of(&db.write);
+    let sql = "SELECT id, token FROM run WHERE worker = $1 AND state = 'running'";
+    let statement = dialect.statement(sql, vec![worker.into()]);
+    tokens(db.write.query_all_raw(statement).await?)
+}
+
+fn tokens(rows: Vec<QueryResult>) -> Result<Vec<(Uuid, i64)>, DbErr> {
     rows.iter()
         .map(|row| Ok((row.try_get_by_index(0)?, row.try_get_by_index(1)?)))
         .collect()

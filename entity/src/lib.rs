@@ -12,12 +12,15 @@ mod dialect;
 pub mod event;
 pub mod event_change;
 pub mod fan_out;
+pub mod host;
 pub mod known;
 pub mod lease;
 pub mod provider;
+pub mod retention;
 pub mod run;
 pub mod search;
 pub mod set_aside;
+pub mod worker;
 mod write;
 
 pub use connect::{

@@ -53,6 +53,25 @@ impl fmt::Display for Outcome {
     }
 }
 
+/// Why a queued run waits although a worker would have it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumIter, DeriveActiveEnum, Serialize)]
+#[sea_orm(rs_type = "String", db_type = "Text")]
+#[serde(rename_all = "snake_case")]
+pub enum Postponed {
+    /// Its host has as many fetches at once as it may.
+    #[sea_orm(string_value = "host_limit")]
+    HostLimit,
+    /// The last fetch of its host started too short a time ago.
+    #[sea_orm(string_value = "host_gap")]
+    HostGap,
+    /// Its host asked to be left alone.
+    #[sea_orm(string_value = "retry_after")]
+    RetryAfter,
+    /// Its provider may have killed its last worker, and this one holds another such already.
+    #[sea_orm(string_value = "suspect")]
+    Suspect,
+}
+
 /// A run's row. Durations in milliseconds, sizes in bytes of the body as it was sent.
 #[derive(Debug, Clone, PartialEq, Eq, DeriveEntityModel, Serialize)]
 #[sea_orm(table_name = "run")]
@@ -71,6 +90,7 @@ pub struct Model {
     pub queued_at: DateTimeUtc,
     pub next_push_at: Option<DateTimeUtc>,
     pub push_count: i64,
+    pub postponed_for: Option<Postponed>,
     pub started_at: Option<DateTimeUtc>,
     pub finished_at: Option<DateTimeUtc>,
     pub lease_until: Option<DateTimeUtc>,

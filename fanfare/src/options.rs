@@ -34,7 +34,7 @@ pub(crate) enum LogFormat {
 
 #[derive(Debug, Args)]
 pub(crate) struct DatabaseOptions {
-    /// Where events live: sqlite://FILE?mode=rwc or postgres://USER:PASSWORD@HOST/NAME
+    /// Where events live: `sqlite://FILE?mode=rwc` or `postgres://USER:PASSWORD@HOST/NAME`
     #[arg(
         long,
         env = "FANFARE_DATABASE_URL",
@@ -64,7 +64,7 @@ pub(crate) struct DatabaseOptions {
 
 #[derive(Debug, Args)]
 pub(crate) struct QueueOptions {
-    /// The queue: redis://HOST:PORT or rediss://USER:PASSWORD@HOST:PORT. Without it the queue is in
+    /// The queue: `redis://HOST:PORT` or `rediss://USER:PASSWORD@HOST:PORT`. Without it it is in
     /// this process, which only `all` and `demo` can do
     #[arg(
         long,
@@ -119,6 +119,24 @@ pub(crate) struct SchedulerOptions {
         value_parser = clap::value_parser!(u64).range(1..)
     )]
     pub(crate) max_outstanding: u64,
+    /// How long runs, fan-outs and set-aside items are kept after their end
+    #[arg(
+        long,
+        env = "FANFARE_KEEP_RUNS",
+        value_name = "DURATION",
+        default_value = "14d",
+        value_parser = humantime::parse_duration
+    )]
+    pub(crate) keep_runs: Duration,
+    /// How long the log of changes is kept
+    #[arg(
+        long,
+        env = "FANFARE_KEEP_CHANGES",
+        value_name = "DURATION",
+        default_value = "90d",
+        value_parser = humantime::parse_duration
+    )]
+    pub(crate) keep_changes: Duration,
 }
 
 #[derive(Debug, Args)]
@@ -150,6 +168,24 @@ pub(crate) struct WorkerOptions {
         value_parser = clap::value_parser!(u64).range(1024..)
     )]
     pub(crate) max_body: u64,
+    /// Fetches at once from one host, by all workers together
+    #[arg(
+        long,
+        env = "FANFARE_HOST_CONCURRENCY",
+        value_name = "NUMBER",
+        default_value_t = 4,
+        value_parser = clap::value_parser!(u32).range(1..=10_000)
+    )]
+    pub(crate) host_concurrency: u32,
+    /// Least time between the starts of two fetches from one host, by all workers together
+    #[arg(
+        long,
+        env = "FANFARE_HOST_GAP",
+        value_name = "DURATION",
+        default_value = "0s",
+        value_parser = humantime::parse_duration
+    )]
+    pub(crate) host_gap: Duration,
     /// Proxy for all fetches; none is used without it
     #[arg(
         long,

@@ -46,6 +46,14 @@ CREATE INDEX provider_late ON provider (late_at)
 ;
 CREATE INDEX provider_host ON provider (host)
 ;
+-- What all workers know of a host together: when a fetch last started there, and until when it
+-- wants to be left alone. Fetches at once are counted from the running runs.
+CREATE TABLE host (
+    name       text PRIMARY KEY,
+    started_at timestamptz,
+    not_before timestamptz
+)
+;
 CREATE TABLE run (
     id               uuid PRIMARY KEY,
     provider_id      bigint NOT NULL REFERENCES provider (id) ON DELETE CASCADE,
@@ -57,6 +65,7 @@ CREATE TABLE run (
     queued_at        timestamptz NOT NULL,
     next_push_at     timestamptz,
     push_count       bigint NOT NULL DEFAULT 0,
+    postponed_for    text CHECK (postponed_for IN ('host_limit', 'host_gap', 'retry_after', 'suspect')),
     started_at       timestamptz,
     finished_at      timestamptz,
     lease_until      timestamptz,
@@ -90,6 +99,8 @@ CREATE INDEX run_to_push ON run (next_push_at) WHERE state = 'queued'
 ;
 CREATE INDEX run_lease ON run (lease_until) WHERE state = 'running'
 ;
+CREATE INDEX run_by_worker ON run (worker) WHERE state = 'running'
+;
 CREATE INDEX run_by_provider ON run (provider_id, queued_at)
 ;
 CREATE INDEX run_finished ON run (finished_at)
@@ -114,6 +125,15 @@ CREATE TABLE fan_out_run (
 )
 ;
 CREATE INDEX fan_out_run_by_run ON fan_out_run (run_id)
+;
+-- Worker processes, by their last sign of life.
+CREATE TABLE worker (
+    name        text PRIMARY KEY,
+    version     text NOT NULL,
+    concurrency bigint NOT NULL,
+    started_at  timestamptz NOT NULL,
+    seen_at     timestamptz NOT NULL
+)
 ;
 -- What someone asked for and no scheduler has taken up yet.
 CREATE TABLE fan_out_request (
@@ -191,4 +211,6 @@ CREATE TABLE dataset_commit (
 )
 ;
 CREATE INDEX dataset_commit_by_run ON dataset_commit (run_id)
+;
+CREATE INDEX dataset_commit_by_time ON dataset_commit (committed_at)
 ;

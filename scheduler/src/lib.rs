@@ -4,12 +4,14 @@
 //! tick cannot finish, because the queue, the database or this process fails, any later tick of any
 //! scheduler does.
 
+mod prune;
 mod steadiness;
 mod tick;
 
 use std::time::{Duration, Instant};
 
 use entity::Database;
+use entity::retention::Retention;
 use queue::Producer;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
@@ -29,8 +31,8 @@ pub struct Config {
     pub max_outstanding: u64,
     /// How long a running sync is believed without a sign of life.
     pub lease: Duration,
-    /// Workers that a provider may lose in a row before it is paused.
-    pub most_crashes: i64,
+    /// How long runs and changes are kept.
+    pub retention: Retention,
 }
 
 impl Default for Config {
@@ -40,7 +42,7 @@ impl Default for Config {
             batch: 500,
             max_outstanding: 20_000,
             lease: Duration::from_secs(20),
-            most_crashes: 3,
+            retention: Retention::default(),
         }
     }
 }
@@ -64,6 +66,7 @@ pub async fn run(
         producer: &producer,
         stop: &shutdown,
     };
+    let pruning = tokio::spawn(prune::run(db.clone(), config.retention, shutdown.clone()));
     tracing::info!("scheduler is ready");
     loop {
         tokio::select! {
@@ -85,6 +88,8 @@ pub async fn run(
             }
         }
     }
+    // It ends by the same token; a panic of it has been reported.
+    let _ = pruning.await;
     tracing::info!("scheduler stopped");
     Ok(())
 }

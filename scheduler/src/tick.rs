@@ -49,14 +49,14 @@ impl Tick<'_> {
     }
 
     async fn reap(&self) -> Result<(), DbErr> {
-        let reaped = claim::reap(self.db, self.config.most_crashes, self.config.batch).await?;
+        let reaped = claim::reap(self.db, self.config.batch).await?;
         for lost in &reaped.lost {
             tracing::warn!(
                 run = %lost.id,
                 provider = lost.provider,
                 worker = lost.worker,
                 crashes = lost.crashes,
-                paused = lost.crashes >= self.config.most_crashes,
+                paused = lost.crashes >= claim::MOST_CRASHES,
                 "run lost: its worker gave no sign of life for a whole lease"
             );
         }

@@ -5,11 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use apalis::prelude::Data;
+use entity::claim::{self, Share, ToPush};
 use entity::commit::Finish;
-use entity::lease::{self, Begun, Held};
+use entity::host::{self, Politeness};
+use entity::lease::{self, Ask, Begin, Begun, Held};
 use entity::{Database, DbErr};
 use futures::FutureExt;
-use queue::{Delivery, SyncJob, TraceContext};
+use queue::{Delivery, Producer, Push, SyncJob, TraceContext};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
@@ -22,7 +25,9 @@ pub(crate) struct Context {
     pub(crate) tools: Tools,
     pub(crate) worker: String,
     pub(crate) lease: Duration,
+    pub(crate) politeness: Politeness,
     pub(crate) leases: Leases,
+    pub(crate) producer: Producer,
     /// Fires when a stopping worker has waited long enough.
     pub(crate) deadline: CancellationToken,
 }
@@ -37,6 +42,8 @@ enum Ended {
     Fenced,
     /// The run goes to whoever takes it next, and no attempt is counted.
     HandBack,
+    /// Another run was in the way: this one is pushed again in a while.
+    TooLate,
 }
 
 /// Handles one job. It never fails: the database decides what is tried again, and when.
@@ -66,9 +73,20 @@ pub(crate) async fn sync(
 
 async fn handle(job: SyncJob, delivery: &Delivery, context: &Context) {
     let db = &context.tools.db;
-    let begun = match lease::begin(db, job.run, &context.worker, context.lease).await {
-        Ok(Some(begun)) => begun,
-        Ok(None) => return tell(&Ended::Stale, &job.run, ""),
+    let asked = Instant::now();
+    let ask = Ask {
+        worker: &context.worker,
+        lease: context.lease,
+        politeness: context.politeness,
+        holds_suspect: context.leases.hold_suspect(),
+    };
+    let begun = match lease::begin(db, job.run, ask).await {
+        Ok(Begin::Begun(begun)) => begun,
+        Ok(Begin::Postponed(reason)) => {
+            tracing::debug!(run = %job.run, ?reason, "run is postponed");
+            return;
+        }
+        Ok(Begin::Stale) => return tell(&Ended::Stale, &job.run, ""),
         Err(error) => {
             tracing::warn!(%error, run = %job.run, "run could not be begun, it will be pushed again");
             return;
@@ -76,16 +94,26 @@ async fn handle(job: SyncJob, delivery: &Delivery, context: &Context) {
     };
     let provider = begun.provider.name.clone();
     tracing::Span::current().record("fanfare.provider", &provider);
-    let ended = work(context, &begun).await;
-    if matches!(ended, Ended::HandBack) && hand_back(db, &begun.held, context.lease).await {
+    let ended = work(context, &begun, asked).await;
+    let unfinished = matches!(ended, Ended::HandBack | Ended::TooLate);
+    let handed_back = unfinished && hand_back(db, &begun.held, context.lease).await;
+    if handed_back && matches!(ended, Ended::HandBack) {
         delivery.hand_back();
     }
     tell(&ended, &job.run, &provider);
+    after(context, &begun, &ended).await;
 }
 
 /// Syncs under a lease that is renewed meanwhile.
-async fn work(context: &Context, begun: &Begun) -> Ended {
-    let lease = context.leases.hold(&begun.held);
+async fn work(context: &Context, begun: &Begun, asked: Instant) -> Ended {
+    let suspect = begun.provider.consecutive_crashes > 0;
+    let Some(lease) = context.leases.hold(&begun.held, suspect) else {
+        return Ended::TooLate;
+    };
+    let politeness = context.politeness;
+    if !politeness.gap.is_zero() && asked.elapsed() > politeness.slack() {
+        return Ended::TooLate;
+    }
     let syncing = AssertUnwindSafe(sync_provider(&context.tools, begun)).catch_unwind();
     let synced = tokio::select! {
         biased;
@@ -117,6 +145,45 @@ fn interrupted(error: &DbErr, begun: &Begun) -> Ended {
     Ended::HandBack
 }
 
+/// What a run that has ended leaves to others: its host's wish to be left alone, and its shares.
+async fn after(context: &Context, begun: &Begun, ended: &Ended) {
+    let db = &context.tools.db;
+    if let Ended::Recorded(finish) = ended
+        && let Some(wait) = finish.left_alone
+        && let Err(error) = host::leave_alone(db, &begun.provider.host, wait).await
+    {
+        tracing::warn!(%error, host = begun.provider.host, "the host's wish to be left alone is not recorded");
+    }
+    let shares = [
+        (begun.shares_host, Share::Of(&begun.provider.host)),
+        (begun.provider.consecutive_crashes > 0, Share::Suspect),
+    ];
+    for share in shares
+        .into_iter()
+        .filter_map(|(free, share)| free.then_some(share))
+    {
+        match claim::hand_on(db, share).await {
+            Ok(Some(run)) => push(&context.producer, run).await,
+            Ok(None) => {}
+            // Whoever waits is pushed again by itself.
+            Err(error) => tracing::debug!(%error, "a share could not be handed on"),
+        }
+    }
+}
+
+async fn push(producer: &Producer, run: ToPush) {
+    let push = Push {
+        job: SyncJob { run: run.id },
+        trace: TraceContext {
+            traceparent: run.traceparent,
+            tracestate: None,
+        },
+    };
+    if let Err(error) = producer.push(&[push]).await {
+        tracing::debug!(%error, run = %run.id, "run could not be pushed, it will be pushed again");
+    }
+}
+
 /// Hands a run back, trying for as long as it would be believed anyway. False: it was no longer
 /// this worker's, or the database stays away and the reaper will see to it.
 async fn hand_back(db: &Database, held: &Held, lease: Duration) -> bool {
@@ -145,6 +212,7 @@ fn tell(ended: &Ended, run: &uuid::Uuid, provider: &str) {
         Ended::Recorded(finish) => finish.outcome.to_string(),
         Ended::Fenced => "fenced".to_owned(),
         Ended::HandBack => "handed back".to_owned(),
+        Ended::TooLate => "postponed".to_owned(),
     };
     tracing::Span::current().record("fanfare.outcome", &outcome);
     match ended {

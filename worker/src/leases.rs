@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use entity::Database;
 use entity::lease::{self, Held};
-use tokio::time::MissedTickBehavior;
+use entity::{Database, DbErr};
+use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -17,6 +17,7 @@ pub(crate) struct Leases(Arc<Mutex<HashMap<Uuid, Entry>>>);
 #[derive(Debug, Clone)]
 struct Entry {
     token: i64,
+    suspect: bool,
     taken: CancellationToken,
 }
 
@@ -31,20 +32,32 @@ pub(crate) struct Lease {
 }
 
 impl Leases {
-    /// Takes a run that has just begun into renewal.
-    pub(crate) fn hold(&self, held: &Held) -> Lease {
+    /// Takes a run that has just begun into renewal. `None`: it is a suspect, which may have killed
+    /// its last worker, and another suspect is held already.
+    pub(crate) fn hold(&self, held: &Held, suspect: bool) -> Option<Lease> {
         let taken = CancellationToken::new();
         let entry = Entry {
             token: held.token,
+            suspect,
             taken: taken.clone(),
         };
-        self.entries(|entries| entries.insert(held.run, entry));
-        Lease {
-            run: held.run,
-            token: held.token,
-            leases: self.clone(),
-            taken,
-        }
+        self.entries(|entries| {
+            if suspect && entries.values().any(|entry| entry.suspect) {
+                return None;
+            }
+            entries.insert(held.run, entry);
+            Some(Lease {
+                run: held.run,
+                token: held.token,
+                leases: self.clone(),
+                taken,
+            })
+        })
+    }
+
+    /// Whether a suspect is held.
+    pub(crate) fn hold_suspect(&self) -> bool {
+        self.entries(|entries| entries.values().any(|entry| entry.suspect))
     }
 
     fn entries<T>(&self, f: impl FnOnce(&mut HashMap<Uuid, Entry>) -> T) -> T {
@@ -52,17 +65,13 @@ impl Leases {
         f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Renews all leases four times in the time of one, until `stop` fires. A run that the database
-    /// no longer gives to this worker is cancelled on the spot.
-    pub(crate) async fn renew(
-        self,
-        db: Database,
-        worker: String,
-        lease: Duration,
-        stop: CancellationToken,
-    ) {
-        let mut ticks = tokio::time::interval(lease / 4);
+    /// Renews all leases four times in the time of one, until `stop` fires, and looks in between
+    /// whether they are still this worker's. A run that the database no longer gives to it is
+    /// cancelled on the spot.
+    pub(crate) async fn renew(self, signs: Signs, stop: CancellationToken) {
+        let mut ticks = tokio::time::interval(LOOK.min(signs.lease / 4));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut renewed: Option<Instant> = None;
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -70,16 +79,46 @@ impl Leases {
             }
             // Taken before the statement: what begins meanwhile is not missed from its answer.
             let held = self.entries(|entries| entries.clone());
-            if held.is_empty() {
-                continue;
-            }
-            match lease::renew(&db, &worker, lease).await {
-                Ok(renewed) => cancel_taken(&held, &renewed),
-                Err(error) => {
+            let due = renewed.is_none_or(|at| at.elapsed() >= signs.lease / 4);
+            let owned = match (due, held.is_empty()) {
+                (true, _) => signs.give().await,
+                (false, false) => lease::held(&signs.db, &signs.worker).await,
+                (false, true) => continue,
+            };
+            match owned {
+                Ok(owned) => {
+                    cancel_taken(&held, &owned);
+                    if due {
+                        renewed = Some(Instant::now());
+                    }
+                }
+                Err(error) if due && !held.is_empty() => {
                     tracing::warn!(%error, runs = held.len(), "leases could not be renewed, trying again");
                 }
+                Err(error) => tracing::debug!(%error, "leases could not be looked at"),
             }
         }
+    }
+}
+
+/// From one look at the leases to the next: within this time a pause stops a sync.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// A worker's signs of life.
+#[derive(Debug)]
+pub(crate) struct Signs {
+    pub(crate) db: Database,
+    pub(crate) worker: String,
+    pub(crate) concurrency: usize,
+    pub(crate) lease: Duration,
+}
+
+impl Signs {
+    /// One for the process, and one for all of its runs.
+    async fn give(&self) -> Result<Vec<(Uuid, i64)>, DbErr> {
+        let version = env!("CARGO_PKG_VERSION");
+        entity::worker::beat(&self.db, &self.worker, version, self.concurrency).await?;
+        lease::renew(&self.db, &self.worker, self.lease).await
     }
 }
 

@@ -19,11 +19,12 @@ use std::time::Duration;
 use anyhow::Context as _;
 use apalis::prelude::WorkerBuilder;
 use entity::Database;
+use entity::host::Politeness;
 use queue::Queue;
 use tokio_util::sync::CancellationToken;
 
 use job::Context;
-use leases::Leases;
+use leases::{Leases, Signs};
 pub use sync::{Synced, Tools, compare, record_panic, sync_provider};
 
 /// How a worker process works.
@@ -43,6 +44,8 @@ pub struct Config {
     pub format: format::Limits,
     /// A proxy for all fetches; none is used without it.
     pub proxy: Option<url::Url>,
+    /// How fetches treat a host, all workers together.
+    pub politeness: Politeness,
 }
 
 impl Config {
@@ -56,6 +59,7 @@ impl Config {
             fetch: fetch::Limits::default(),
             format: format::Limits::default(),
             proxy: None,
+            politeness: Politeness::default(),
         }
     }
 }
@@ -83,12 +87,19 @@ pub async fn run(
         },
         worker: config.name.clone(),
         lease: config.lease,
+        politeness: config.politeness,
         leases: leases.clone(),
+        producer: queue.producer(),
         deadline: CancellationToken::new(),
     });
     let renewed = CancellationToken::new();
-    let renewal =
-        tokio::spawn(leases.renew(db, config.name.clone(), config.lease, renewed.clone()));
+    let signs = Signs {
+        db: db.clone(),
+        worker: config.name.clone(),
+        concurrency: config.concurrency,
+        lease: config.lease,
+    };
+    let renewal = tokio::spawn(leases.renew(signs, renewed.clone()));
     let consumer = queue.consumer(&config.name, config.concurrency, shutdown.clone());
     let worker = WorkerBuilder::new(config.name.as_str())
         .backend(consumer)
@@ -113,6 +124,9 @@ pub async fn run(
     renewed.cancel();
     // It only ever ends by that token; a panic of it has been reported.
     let _ = renewal.await;
+    if let Err(error) = entity::worker::forget(&db, &config.name).await {
+        tracing::debug!(%error, "the worker's sign of life stays until it is pruned");
+    }
     tracing::info!(worker = config.name, "worker stopped");
     Ok(())
 }

@@ -94,6 +94,7 @@ pub async fn record_panic(tools: &Tools, begun: &Begun, message: &str) -> Result
         "the sync panicked: {message}; this is a fault of ours, please report it"
     ));
     report.ended = Ended::Badly;
+    report.crashed = true;
     let finish = report.finish(&begun.provider, begun.at);
     record(tools, begun, finish, &Changes::default()).await
 }
@@ -287,6 +288,7 @@ struct Report {
     durations: Durations,
     remember: Remember,
     revision: i64,
+    crashed: bool,
 }
 
 impl Report {
@@ -301,6 +303,7 @@ impl Report {
             durations: Durations::default(),
             remember: Remember::Keep,
             revision: provider.revision,
+            crashed: false,
         }
     }
 
@@ -311,6 +314,7 @@ impl Report {
         if let SyncError::Fetch(error) = error {
             self.http_status = error.status();
         }
+        self.crashed = matches!(error, SyncError::Read(ReadError::Panic(_)));
         self.error = Some(error.to_string());
     }
 
@@ -334,6 +338,11 @@ impl Report {
             consecutive_failures: visit.consecutive_failures,
             remember: self.remember,
             revision: self.revision,
+            crashed: self.crashed,
+            left_alone: match self.ended {
+                Ended::AskedToWait(wait) => Some(wait.min(visit::MOST_RETRY_AFTER)),
+                _ => None,
+            },
         }
     }
 }

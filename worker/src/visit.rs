@@ -16,7 +16,7 @@ const FIRST_BACK_OFF: Duration = Duration::from_secs(60);
 /// The longest wait after failures, in intervals.
 const MOST_INTERVALS: u32 = 4;
 /// The longest wait that a provider can ask for.
-const MOST_RETRY_AFTER: Duration = Duration::from_secs(86_400);
+pub(crate) const MOST_RETRY_AFTER: Duration = Duration::from_secs(86_400);
 /// How far jitter moves a wait, as a share of it, to either side.
 const JITTER: f64 = 0.1;
 

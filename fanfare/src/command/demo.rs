@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use entity::host::Politeness;
 use entity::provider::{self, Summary};
 use entity::{Access, Database, DatabaseUrl, Session, dataset};
 use queue::QueueConfig;
@@ -55,6 +56,11 @@ pub(crate) async fn run(options: Demo, name: &str) -> anyhow::Result<()> {
         },
         worker: worker::Config {
             drain: Duration::from_secs(5),
+            // All simulated providers live on one host, which is ours.
+            politeness: Politeness {
+                concurrency: 16,
+                ..Politeness::default()
+            },
             ..worker::Config::new(name.to_owned())
         },
     };

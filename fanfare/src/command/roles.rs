@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use anyhow::{Context, anyhow};
+use entity::host::Politeness;
 use entity::provider::{self, Spec};
+use entity::retention::Retention;
 use entity::{Database, Session};
 use queue::Queue;
 use tokio::net::TcpListener;
@@ -136,6 +138,10 @@ fn scheduler_config(options: &SchedulerOptions, lease: &LeaseOptions) -> schedul
         tick: options.tick,
         max_outstanding: options.max_outstanding,
         lease: lease.lease,
+        retention: Retention {
+            runs: options.keep_runs,
+            changes: options.keep_changes,
+        },
         ..scheduler::Config::default()
     }
 }
@@ -147,6 +153,10 @@ fn worker_config(options: &WorkerOptions, lease: &LeaseOptions, name: &str) -> w
     config.drain = options.drain;
     config.fetch.body = options.max_body;
     config.proxy.clone_from(&options.proxy);
+    config.politeness = Politeness {
+        concurrency: options.host_concurrency,
+        gap: options.host_gap,
+    };
     config
 }
 
