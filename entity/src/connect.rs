@@ -8,6 +8,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sea_orm::sqlx;
 use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
 use sea_orm::{
     ConnectOptions, DatabaseConnection, DatabaseTransaction, DbErr, SqliteTransactionMode,
@@ -377,12 +378,26 @@ async fn open(
     let connecting = sea_orm::Database::connect(options);
     match tokio::time::timeout(config.timeout, connecting).await {
         Err(_) => Err(no_answer()),
-        Ok(Err(DbErr::ConnectionAcquire(_))) => Err(no_answer()),
+        Ok(Err(error)) if timed_out(&error) => Err(no_answer()),
         Ok(Err(error)) => Err(ConnectError::Refused {
             url: url.clone(),
             reason: innermost(&error),
         }),
         Ok(Ok(connection)) => Ok(connection),
+    }
+}
+
+/// Whether the pool gave up: it tries again for as long as nobody listens there.
+fn timed_out(error: &DbErr) -> bool {
+    let mut error: &dyn std::error::Error = error;
+    loop {
+        if let Some(sqlx::Error::PoolTimedOut) = error.downcast_ref() {
+            return true;
+        }
+        match error.source() {
+            Some(source) => error = source,
+            None => return false,
+        }
     }
 }
 

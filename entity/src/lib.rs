@@ -13,6 +13,7 @@ pub mod event;
 pub mod event_change;
 pub mod fan_out;
 pub mod host;
+pub mod invariants;
 pub mod known;
 pub mod lease;
 pub mod provider;
