@@ -11,8 +11,8 @@ use std::time::Duration;
 use sea_orm::sqlx;
 use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
 use sea_orm::{
-    ConnectOptions, DatabaseConnection, DatabaseTransaction, DbErr, SqliteTransactionMode,
-    TransactionOptions, TransactionTrait,
+    ConnectOptions, DatabaseConnection, DatabaseTransaction, DbErr, RuntimeErr,
+    SqliteTransactionMode, TransactionOptions, TransactionTrait,
 };
 
 /// Which of the two databases an address leads to.
@@ -389,15 +389,10 @@ async fn open(
 
 /// Whether the pool gave up: it tries again for as long as nobody listens there.
 fn timed_out(error: &DbErr) -> bool {
-    let mut error: &dyn std::error::Error = error;
-    loop {
-        if let Some(sqlx::Error::PoolTimedOut) = error.downcast_ref() {
-            return true;
-        }
-        match error.source() {
-            Some(source) => error = source,
-            None => return false,
-        }
+    match error {
+        DbErr::ConnectionAcquire(_) => true,
+        DbErr::Conn(RuntimeErr::SqlxError(error)) => matches!(**error, sqlx::Error::PoolTimedOut),
+        _ => false,
     }
 }
 

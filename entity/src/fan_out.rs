@@ -162,8 +162,9 @@ pub async fn seal(db: &Database, id: Uuid) -> Result<(), DbErr> {
     Ok(())
 }
 
-/// Seals what a scheduler left open when it died `after_ms` ago or more, and closes every sealed
-/// fan-out without an open member. Gives how many it closed.
+/// Seals what a scheduler left open when it died `after_ms` ago or more, and requests of which
+/// nothing is left to take; then closes every sealed fan-out without an open member. Gives how many
+/// it closed.
 ///
 /// # Errors
 /// Whatever the database answers.
@@ -172,7 +173,9 @@ pub async fn close_finished(db: &Database, after_ms: i64) -> Result<u64, DbErr> 
     let now = dialect.now();
     let sql = format!(
         "UPDATE fan_out SET sealed_at = {now} \
-         WHERE sealed_at IS NULL AND closed_at IS NULL AND trigger = 'tick' AND started_at < {}",
+         WHERE sealed_at IS NULL AND closed_at IS NULL \
+         AND CASE WHEN trigger = 'tick' THEN started_at < {} \
+             ELSE NOT EXISTS (SELECT 1 FROM fan_out_request q WHERE q.fan_out_id = fan_out.id) END",
         dialect.now_plus_ms("-$1")
     );
     db.write

@@ -197,23 +197,28 @@ async fn postpone(
     })
 }
 
-/// Extends the lease of every run that `worker` holds, in one statement, and gives run and token
-/// of each. A run that is missing from it is no longer the worker's.
+/// Extends the leases of those of `runs` that `worker` holds, in one statement, and gives run and
+/// token of each. A run that is missing from it is no longer the worker's.
+///
+/// A run that the worker holds and does not name is left to the reaper: the worker does not know
+/// that it began it, because the answer was lost.
 ///
 /// # Errors
 /// Whatever the database answers.
 pub async fn renew(
     db: &Database,
     worker: &str,
+    runs: &[Uuid],
     lease: Duration,
 ) -> Result<Vec<(Uuid, i64)>, DbErr> {
     let dialect = Dialect::of(&db.write);
     let sql = format!(
-        "UPDATE run SET lease_until = {} WHERE worker = $1 AND state = 'running' \
+        "UPDATE run SET lease_until = {} WHERE worker = $1 AND state = 'running' AND id {} \
          RETURNING id, token",
-        dialect.now_plus_ms("$2")
+        dialect.now_plus_ms("$2"),
+        dialect.in_ids("$3")
     );
-    let values = vec![worker.into(), millis(lease).into()];
+    let values = vec![worker.into(), millis(lease).into(), dialect.ids(runs)];
     let statement = dialect.statement(sql, values);
     tokens(db.write.query_all_raw(statement).await?)
 }

@@ -21,6 +21,7 @@ pub mod retention;
 pub mod run;
 pub mod search;
 pub mod set_aside;
+pub mod why;
 pub mod worker;
 mod write;
 

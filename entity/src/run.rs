@@ -3,8 +3,10 @@
 use std::fmt;
 
 use sea_orm::entity::prelude::*;
-use sea_orm::{DatabaseConnection, QueryOrder, QuerySelect};
+use sea_orm::{DatabaseConnection, FromQueryResult, QueryOrder, QuerySelect};
 use serde::Serialize;
+
+use crate::dialect::Dialect;
 
 /// Where a run stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, EnumIter, DeriveActiveEnum, Serialize)]
@@ -45,6 +47,12 @@ pub enum Outcome {
     /// Its worker gave no sign of life for a whole lease.
     #[sea_orm(string_value = "lost")]
     Lost,
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.to_value())
+    }
 }
 
 impl fmt::Display for Outcome {
@@ -117,6 +125,66 @@ pub struct Model {
 pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
+
+/// A run as a listing shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, FromQueryResult)]
+pub struct Listed {
+    /// Its provider's name.
+    pub provider: String,
+    /// The run.
+    #[sea_orm(nested)]
+    #[serde(flatten)]
+    pub run: Model,
+}
+
+/// Which runs to list.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// Of this provider only.
+    pub provider: Option<String>,
+    /// Only those that are queued or running.
+    pub open: bool,
+    /// At most so many.
+    pub limit: i64,
+}
+
+/// Runs, newest first.
+///
+/// # Errors
+/// Whatever the database answers.
+pub async fn list(db: &DatabaseConnection, filter: &Filter) -> Result<Vec<Listed>, DbErr> {
+    let dialect = Dialect::of(db);
+    let open = if filter.open {
+        "AND r.finished_at IS NULL"
+    } else {
+        ""
+    };
+    let (provider, mut values) = match &filter.provider {
+        Some(name) => ("AND p.name = $2", vec![name.clone().into()]),
+        None => ("", Vec::new()),
+    };
+    values.insert(0, filter.limit.into());
+    let sql = format!(
+        "SELECT p.name AS provider, r.* FROM run r JOIN provider p ON p.id = r.provider_id \
+         WHERE true {open} {provider} ORDER BY r.queued_at DESC, r.id DESC LIMIT $1"
+    );
+    Listed::find_by_statement(dialect.statement(sql, values))
+        .all(db)
+        .await
+}
+
+/// The run of that id.
+///
+/// # Errors
+/// Whatever the database answers.
+pub async fn by_id(db: &DatabaseConnection, id: Uuid) -> Result<Option<Listed>, DbErr> {
+    let dialect = Dialect::of(db);
+    let sql = "SELECT p.name AS provider, r.* FROM run r JOIN provider p ON p.id = r.provider_id \
+               WHERE r.id = $1";
+    Listed::find_by_statement(dialect.statement(sql, vec![id.into()]))
+        .one(db)
+        .await
+}
 
 /// The newest runs of a provider, newest first.
 ///

@@ -29,7 +29,7 @@ pub(crate) enum Command {
     Api(Api),
     /// Decides what is due and enqueues it; run one or several
     Scheduler(Scheduler),
-    /// Fetches, parses and stores feeds; run as many as you need
+    /// Fetches, parses and stores feeds; run as many as you need. `worker list` shows them
     Worker(Worker),
     /// Brings the database's schema up to date
     Migrate(Migrate),
@@ -40,6 +40,11 @@ pub(crate) enum Command {
     Provider(Provider),
     /// Asks for a sync now
     Sync(Sync),
+    /// Shows what ran and what is running
+    #[command(subcommand)]
+    Run(Run),
+    /// Tells why a provider is or is not being synced now
+    Why(ProviderNamed),
     /// Prints the API's OpenAPI document
     Openapi,
     /// Asks a running process whether it lives; exit 0 or 1
@@ -103,7 +108,10 @@ pub(crate) struct Scheduler {
 }
 
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Worker {
+    #[command(subcommand)]
+    pub(crate) command: Option<WorkerCommand>,
     #[command(flatten)]
     pub(crate) database: DatabaseOptions,
     #[command(flatten)]
@@ -229,6 +237,58 @@ pub(crate) struct Sync {
     /// Longest wait
     #[arg(long, default_value = "10m", value_parser = humantime::parse_duration, requires = "wait")]
     pub(crate) timeout: std::time::Duration,
+    #[command(flatten)]
+    pub(crate) database: DatabaseOptions,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum WorkerCommand {
+    /// Lists the worker processes, what they hold and their last signs of life
+    List(WorkerList),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WorkerList {
+    #[command(flatten)]
+    pub(crate) database: DatabaseOptions,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Run {
+    /// Lists runs, newest first
+    List(RunList),
+    /// Shows one run
+    Show(RunShow),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunList {
+    /// Only this provider's
+    #[arg(long)]
+    pub(crate) provider: Option<String>,
+    /// Only those that are queued or running
+    #[arg(long)]
+    pub(crate) open: bool,
+    /// At most so many
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(i64).range(1..=10_000))]
+    pub(crate) limit: i64,
+    #[command(flatten)]
+    pub(crate) database: DatabaseOptions,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunShow {
+    /// The run's id
+    pub(crate) id: uuid::Uuid,
     #[command(flatten)]
     pub(crate) database: DatabaseOptions,
     /// Print JSON

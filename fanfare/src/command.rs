@@ -5,8 +5,11 @@ mod healthcheck;
 mod migrate;
 mod provider;
 mod roles;
+mod run;
 mod simulate;
 mod sync;
+mod why;
+mod workers;
 
 use std::process::ExitCode;
 
@@ -24,7 +27,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::All(_) => ("all", "info"),
         Command::Api(_) => ("api", "info"),
         Command::Scheduler(_) => ("scheduler", "info"),
-        Command::Worker(_) => ("worker", "info"),
+        Command::Worker(options) if options.command.is_none() => ("worker", "info"),
         Command::Simulate(_) => ("simulate", "info"),
         _ => ("command", "warn"),
     };
@@ -40,11 +43,16 @@ async fn dispatch(command: Command, instance: &str) -> anyhow::Result<ExitCode> 
         Command::All(options) => roles::all(options, instance).await?,
         Command::Api(options) => roles::api(options).await?,
         Command::Scheduler(options) => roles::scheduler(options).await?,
-        Command::Worker(options) => roles::worker(options, instance).await?,
+        Command::Worker(mut options) => match options.command.take() {
+            None => roles::worker(options, instance).await?,
+            Some(command) => workers::run(command).await?,
+        },
         Command::Migrate(options) => return migrate::run(options).await,
         Command::Simulate(options) => simulate::run(options).await?,
         Command::Provider(command) => provider::run(command).await?,
         Command::Sync(options) => return sync::run(options).await,
+        Command::Run(command) => run::run(command).await?,
+        Command::Why(options) => why::run(options).await?,
         Command::Openapi => show::line(&api::openapi_json()),
         Command::Healthcheck(options) => healthcheck::run(options).await?,
     }

@@ -5,6 +5,7 @@ mod command;
 mod listen;
 mod observe;
 mod options;
+mod refuse;
 mod show;
 mod start;
 mod stop;
@@ -19,7 +20,10 @@ use cli::Cli;
 async fn main() -> ExitCode {
     // Whoever came first has set the process' provider, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => refuse::refuse(&error),
+    };
     match command::run(cli).await {
         Ok(code) => code,
         Err(error) => {

@@ -17,9 +17,28 @@ pub(crate) fn json(value: &impl Serialize) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// An error with its causes, in one line each.
+/// An error with its causes, in one line.
 pub(crate) fn error(error: &anyhow::Error) {
-    let _ = writeln!(std::io::stderr(), "error: {error:#}");
+    refusal(&told(error));
+}
+
+/// Why a command did not do what it was asked to.
+pub(crate) fn refusal(reason: &str) {
+    let _ = writeln!(std::io::stderr(), "error: {reason}");
+}
+
+/// The causes after the error, without those whose text an error before them has in its own.
+fn told(error: &anyhow::Error) -> String {
+    let mut told = String::new();
+    for cause in error.chain() {
+        let cause = cause.to_string();
+        if told.is_empty() {
+            told = cause;
+        } else if !told.contains(&cause) {
+            told = format!("{told}: {cause}");
+        }
+    }
+    told
 }
 
 /// Rows under headings, in columns as wide as their widest cell.
@@ -82,6 +101,15 @@ pub(crate) fn duration_ms(ms: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_error_says_each_thing_once() {
+        let error = anyhow::anyhow!("connection refused")
+            .context("no connection to redis: connection refused")
+            .context("open the queue");
+        let once = "open the queue: no connection to redis: connection refused";
+        assert_eq!(told(&error), once);
+    }
 
     #[test]
     fn thousands_stand_apart() {

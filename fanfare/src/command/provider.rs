@@ -9,6 +9,7 @@ use crate::cli::{
     Provider, ProviderApply, ProviderList, ProviderNamed, ProviderPause, ProviderRemove,
 };
 use crate::command::roles::read_provider_file;
+use crate::command::run::state;
 use crate::{show, start};
 
 /// Runs one of the subcommands.
@@ -74,7 +75,7 @@ async fn list(options: ProviderList) -> anyhow::Result<()> {
         .map(|provider| {
             [
                 provider.name.clone(),
-                state(provider),
+                freshness(provider),
                 show::number(provider.events.unsigned_abs()),
                 show::number(provider.events_gone.unsigned_abs()),
                 show::duration_ms(provider.interval_ms),
@@ -96,7 +97,7 @@ async fn list(options: ProviderList) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn state(provider: &provider::Summary) -> String {
+fn freshness(provider: &provider::Summary) -> String {
     let state = if provider.paused_reason.is_some() {
         "paused"
     } else if provider.claimed {
@@ -156,13 +157,9 @@ async fn show(options: ProviderNamed) -> anyhow::Result<()> {
 }
 
 fn run_row(run: &run::Model) -> [String; 7] {
-    let outcome = match run.outcome {
-        Some(outcome) => outcome.to_string(),
-        None => format!("{:?}", run.state).to_lowercase(),
-    };
     [
         show::instant(Some(run.queued_at)),
-        outcome,
+        state(run),
         run.events_new.to_string(),
         run.events_changed.to_string(),
         run.events_gone.to_string(),

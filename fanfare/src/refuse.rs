@@ -1,0 +1,93 @@
+//! Wrong arguments and variables: what clap says, with invalid values in one line.
+
+use std::error::Error as _;
+
+use clap::CommandFactory;
+use clap::error::{ContextKind, ContextValue};
+
+use crate::cli::Cli;
+use crate::show;
+
+/// Ends the process with what clap has to say: help, or what is wrong with the arguments.
+pub(crate) fn refuse(error: &clap::Error) -> ! {
+    let Some(reason) = invalid_value(error) else {
+        error.exit();
+    };
+    show::refusal(&reason);
+    std::process::exit(error.exit_code());
+}
+
+/// An invalid value in one line, with the variable that it may come from. clap would repeat the
+/// value of an address, which may hold a password.
+fn invalid_value(error: &clap::Error) -> Option<String> {
+    let ContextValue::String(argument) = error.get(ContextKind::InvalidArg)? else {
+        return None;
+    };
+    let ContextValue::String(value) = error.get(ContextKind::InvalidValue)? else {
+        return None;
+    };
+    let reason = match (error.source(), error.get(ContextKind::ValidValue)) {
+        (Some(source), _) => source.to_string(),
+        (None, Some(ContextValue::Strings(values))) => format!("give {}", values.join(" or ")),
+        _ => return None,
+    };
+    let mut command = Cli::command();
+    command.build();
+    let known = find(&command, argument);
+    let variable = known
+        .and_then(clap::Arg::get_env)
+        .map(|name| format!(" or {}", name.display()))
+        .unwrap_or_default();
+    let value = match known {
+        Some(known) if !known.is_hide_env_values_set() => format!(" '{value}'"),
+        _ => String::new(),
+    };
+    Some(format!(
+        "invalid value{value} for {argument}{variable}: {reason}"
+    ))
+}
+
+/// The argument that clap's errors call `shown`.
+fn find<'a>(command: &'a clap::Command, shown: &str) -> Option<&'a clap::Arg> {
+    command
+        .get_arguments()
+        .find(|argument| argument.to_string() == shown)
+        .or_else(|| {
+            command
+                .get_subcommands()
+                .find_map(|subcommand| find(subcommand, shown))
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    fn refused(arguments: &[&str]) -> String {
+        let error = Cli::try_parse_from(arguments).unwrap_err();
+        invalid_value(&error).unwrap()
+    }
+
+    #[test]
+    fn an_invalid_value_is_told_in_one_line_with_its_variable() {
+        let lease = refused(&["fanfare", "worker", "--lease", "1ms"]);
+        assert_eq!(
+            lease,
+            "invalid value '1ms' for --lease <DURATION> or FANFARE_LEASE: give 500ms to 10m"
+        );
+        let format = refused(&["fanfare", "worker", "--log-format", "x"]);
+        assert!(format.ends_with(": give auto or human or json"), "{format}");
+        let listen = refused(&["fanfare", "simulate", "--listen", "x"]);
+        assert!(listen.starts_with("invalid value 'x' for --listen <LISTEN>: "));
+    }
+
+    #[test]
+    fn an_invalid_address_is_not_repeated() {
+        for option in ["--database-url", "--redis-url", "--proxy"] {
+            let refused = refused(&["fanfare", "worker", option, "x://me:hunter2@:host/"]);
+            assert!(!refused.contains("hunter2"), "{refused}");
+        }
+    }
+}
