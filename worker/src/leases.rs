@@ -81,7 +81,7 @@ impl Leases {
             let held = self.entries(|entries| entries.clone());
             let due = renewed.is_none_or(|at| at.elapsed() >= signs.lease / 4);
             let owned = match (due, held.is_empty()) {
-                (true, _) => signs.give().await,
+                (true, _) => signs.give(&held).await,
                 (false, false) => lease::held(&signs.db, &signs.worker).await,
                 (false, true) => continue,
             };
@@ -114,11 +114,12 @@ pub(crate) struct Signs {
 }
 
 impl Signs {
-    /// One for the process, and one for all of its runs.
-    async fn give(&self) -> Result<Vec<(Uuid, i64)>, DbErr> {
+    /// One for the process, and one for the runs that it knows to hold.
+    async fn give(&self, held: &HashMap<Uuid, Entry>) -> Result<Vec<(Uuid, i64)>, DbErr> {
         let version = env!("CARGO_PKG_VERSION");
         entity::worker::beat(&self.db, &self.worker, version, self.concurrency).await?;
-        lease::renew(&self.db, &self.worker, self.lease).await
+        let runs: Vec<Uuid> = held.keys().copied().collect();
+        lease::renew(&self.db, &self.worker, &runs, self.lease).await
     }
 }
 
