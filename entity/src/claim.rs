@@ -296,14 +296,17 @@ pub async fn push_overdue(db: &Database, limit: u64) -> Result<Vec<ToPush>, DbEr
         "{PUSH_AGAIN_MS} * (1 << CAST({} AS integer))",
         dialect.least("push_count", &PUSH_AGAIN_MOST.to_string())
     );
+    // Materialized, because PostgreSQL may run a subquery once for each row that it is compared
+    // with, and what that one locks then adds up beyond the limit.
     let sql = format!(
-        "UPDATE run SET push_count = push_count + 1, next_push_at = {} \
-         WHERE id IN (SELECT id FROM run WHERE state = 'queued' AND next_push_at <= {} \
-                      ORDER BY next_push_at LIMIT $1 {}) \
-         AND state = 'queued' RETURNING id, traceparent",
-        dialect.now_plus_ms(&doubled),
+        "WITH overdue AS MATERIALIZED ( \
+             SELECT id FROM run WHERE state = 'queued' AND next_push_at <= {} \
+             ORDER BY next_push_at LIMIT $1 {}) \
+         UPDATE run SET push_count = push_count + 1, next_push_at = {} \
+         WHERE id IN (SELECT id FROM overdue) AND state = 'queued' RETURNING id, traceparent",
         dialect.now(),
-        dialect.lock_skipping("run")
+        dialect.lock_skipping("run"),
+        dialect.now_plus_ms(&doubled)
     );
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     ToPush::find_by_statement(dialect.statement(sql, vec![limit.into()]))
