@@ -1,0 +1,40 @@
+//! The named queries, each on both databases.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
+mod claiming;
+mod committing;
+mod connecting;
+mod fan_outs;
+mod fencing;
+mod keeping;
+mod leasing;
+mod marks;
+mod providers;
+mod pushing;
+mod reaping;
+mod recording;
+mod requests;
+mod searching;
+mod settings;
+mod sharing;
+mod world;
+
+/// Makes each function a test on PostgreSQL and one on SQLite.
+macro_rules! on_both_databases {
+    ($($name:ident),* $(,)?) => {
+        mod on_postgres {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name(crate::world::World::postgres().await).await;
+            })*
+        }
+        mod on_sqlite {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name(crate::world::World::sqlite().await).await;
+            })*
+        }
+    };
+}
+use on_both_databases;
