@@ -99,6 +99,15 @@ impl Dialect {
         }
     }
 
+    /// A statement that waits until no other transaction holds the lock `key`, and holds it until
+    /// the end of this one. SQLite has one writer at a time and needs none.
+    pub(crate) fn lock_advisory(self, key: i64) -> Option<String> {
+        match self {
+            Self::Postgres => Some(format!("SELECT pg_advisory_xact_lock({key})")),
+            Self::Sqlite => None,
+        }
+    }
+
     /// `IN (…)` over a list of ids bound as one parameter, see [`Self::ids`].
     pub(crate) fn in_ids(self, parameter: &str) -> String {
         match self {

@@ -44,6 +44,7 @@ pub async fn apply(
     dry_run: bool,
 ) -> Result<Vec<Applied>, DbErr> {
     let tx = db.begin().await?;
+    take_turn(&tx).await?;
     let mut applied = Vec::new();
     for spec in specs {
         let change = match by_name(&tx, &spec.name).await? {
@@ -72,6 +73,17 @@ pub async fn apply(
         tx.commit().await?;
     }
     Ok(applied)
+}
+
+/// Key of the advisory lock under which providers are applied ("applyfan" in ASCII).
+const TURN: i64 = 0x6170_706c_7966_616e;
+
+/// Schedulers that start together apply the same file, and each would add what none has yet.
+async fn take_turn(tx: &impl ConnectionTrait) -> Result<(), DbErr> {
+    if let Some(lock) = Dialect::of(tx).lock_advisory(TURN) {
+        tx.execute_unprepared(&lock).await?;
+    }
+    Ok(())
 }
 
 async fn insert(tx: &impl ConnectionTrait, spec: &Spec) -> Result<Change, DbErr> {
