@@ -2,6 +2,9 @@
 //! same run on the same machine.
 
 mod cpu;
+mod database;
+mod fanout;
+mod memory;
 mod show;
 mod sync;
 
@@ -18,11 +21,18 @@ struct Cli {
 enum Benchmark {
     /// Syncs one feed into PostgreSQL: new, unchanged and slightly changed
     Sync(sync::Options),
+    /// Claims, queue and whole path with many providers
+    Fanout(fanout::Options),
+    /// A worker process of a benchmark
+    #[command(hide = true)]
+    Worker(Box<fanout::role::Options>),
 }
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     match Cli::parse().benchmark {
         Benchmark::Sync(options) => sync::run(options).await,
+        Benchmark::Fanout(options) => fanout::run(options).await,
+        Benchmark::Worker(options) => fanout::role::run(*options).await,
     }
 }

@@ -19,7 +19,7 @@ use uuid::Uuid;
 use worker::{Synced, Tools, fetch, format};
 
 use crate::cpu::Cpu;
-use crate::show;
+use crate::{database, show};
 
 #[derive(Debug, Args)]
 pub(crate) struct Options {
@@ -104,7 +104,7 @@ struct Bench {
 
 impl Bench {
     async fn start(server: &PostgresServer, options: &Options, round: u8) -> anyhow::Result<Self> {
-        let db = database(server, &format!("bench_{round}")).await?;
+        let db = database::fresh(server, &format!("bench_{round}"), 1).await?;
         let stop = CancellationToken::new();
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let config = simulator::Config {
@@ -187,21 +187,4 @@ impl Bench {
         self.simulator.stopped().await;
         self.db.close().await;
     }
-}
-
-/// A fresh, migrated database of the server.
-async fn database(server: &PostgresServer, name: &str) -> anyhow::Result<Database> {
-    let admin = entity::connect(&entity::Config::new(server.url().parse()?)).await?;
-    admin
-        .write
-        .execute_unprepared(&format!("CREATE DATABASE {name}"))
-        .await?;
-    admin.close().await;
-    let mut url = url::Url::parse(&server.url())?;
-    url.set_path(name);
-    let mut config = entity::Config::new(url.as_str().parse()?);
-    config.max_connections = 1;
-    let db = entity::connect(&config).await?;
-    migration::migrate(&db.write).await?;
-    Ok(db)
 }

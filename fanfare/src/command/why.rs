@@ -98,7 +98,7 @@ fn pause(it: &Circumstances) -> Option<String> {
     );
     Some(format!(
         "It is paused since {}: {reason}; {until}.",
-        relative(it, since)
+        show::instant(Some(since))
     ))
 }
 

@@ -1,0 +1,206 @@
+//! The whole path: many small providers, from due to stored, with several worker processes, beside
+//! the same work done one after another.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use entity::host::Politeness;
+use entity::lease::{self, Ask, Begin};
+use entity::{Database, claim, provider};
+use queue::QueueConfig;
+use sea_orm::ConnectionTrait;
+use simulator::Simulator;
+use testkit::{PostgresServer, Process, RedisServer, Signal};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+use worker::{Tools, fetch, format};
+
+use crate::{database, show};
+
+const EVENTS: usize = 20;
+const STOPS_WITHIN: Duration = Duration::from_secs(30);
+
+pub(crate) async fn run(
+    postgres: &PostgresServer,
+    redis: &RedisServer,
+    providers: usize,
+    processes: &[usize],
+) -> anyhow::Result<()> {
+    let stop = CancellationToken::new();
+    let config = simulator::Config {
+        providers,
+        events: EVENTS,
+        bad_items: false,
+        ..simulator::Config::default()
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let simulator = simulator::start(listener, config, stop.clone());
+    let one_by_one = one_by_one(postgres, &simulator, providers).await?;
+    show::line(&format!(
+        "whole path: {providers} providers of about {EVENTS} events, one after another: {:.0} syncs/s",
+        providers as f64 / one_by_one.as_secs_f64()
+    ));
+    for count in processes {
+        let measured = fan_out(postgres, redis, &simulator, providers, *count).await?;
+        show::line(&format!(
+            "whole path: {count} worker process(es): {:.0} syncs/s, {:.0} events/s, {:.1} statements a \
+             sync; {:.2} times the rate of one after another",
+            providers as f64 / measured.took.as_secs_f64(),
+            measured.events as f64 / measured.took.as_secs_f64(),
+            measured.statements as f64 / providers as f64,
+            one_by_one.as_secs_f64() / measured.took.as_secs_f64(),
+        ));
+    }
+    stop.cancel();
+    simulator.stopped().await;
+    Ok(())
+}
+
+async fn with_providers(
+    postgres: &PostgresServer,
+    name: &str,
+    simulator: &Simulator,
+) -> anyhow::Result<Database> {
+    let db = database::fresh(postgres, name, 4).await?;
+    let specs = provider::parse(&simulator.providers_toml("15m"), &["plan-list"])?;
+    provider::apply(&db, &specs, false, false).await?;
+    // As in life: each provider on a host of its own.
+    db.write
+        .execute_unprepared("UPDATE provider SET host = name")
+        .await?;
+    db.write.execute_unprepared("ANALYZE").await?;
+    db.write
+        .execute_unprepared("CREATE EXTENSION IF NOT EXISTS pg_stat_statements")
+        .await?;
+    Ok(db)
+}
+
+async fn one_by_one(
+    postgres: &PostgresServer,
+    simulator: &Simulator,
+    providers: usize,
+) -> anyhow::Result<Duration> {
+    let db = with_providers(postgres, "one_by_one", simulator).await?;
+    let limits = fetch::Limits::default();
+    let tools = Tools {
+        db: db.clone(),
+        http: fetch::client(&limits, None)?,
+        fetch: limits,
+        format: format::Limits::default(),
+    };
+    let ask = Ask {
+        worker: "one-by-one",
+        lease: Duration::from_secs(600),
+        politeness: Politeness::default(),
+        holds_suspect: false,
+    };
+    let started = Instant::now();
+    let mut synced = 0;
+    while synced < providers {
+        let claimed = claim::claim_due(&db, Uuid::now_v7(), None, 500).await?;
+        for run in claimed.context("the fan-out is sealed")? {
+            let Begin::Begun(begun) = lease::begin(&db, run.id, ask).await? else {
+                anyhow::bail!("a run is not to be begun");
+            };
+            worker::sync_provider(&tools, &begun).await?;
+            synced += 1;
+        }
+    }
+    let took = started.elapsed();
+    db.close().await;
+    Ok(took)
+}
+
+struct Measured {
+    took: Duration,
+    events: i64,
+    statements: i64,
+}
+
+/// One scheduler in this process and real worker processes, from the first claim to the last commit.
+async fn fan_out(
+    postgres: &PostgresServer,
+    redis: &RedisServer,
+    simulator: &Simulator,
+    providers: usize,
+    processes: usize,
+) -> anyhow::Result<Measured> {
+    let name = format!("path_{processes}");
+    let db = with_providers(postgres, &name, simulator).await?;
+    let config = QueueConfig {
+        redis_url: Some(redis.url().parse()?),
+        namespace: name.clone(),
+        ..QueueConfig::default()
+    };
+    let queue = queue::open(config).await?;
+    let workers: Vec<Process> = (0..processes)
+        .map(|_| worker_process(&database::url(postgres, &name)?, &redis.url(), &name))
+        .collect::<anyhow::Result<_>>()?;
+    for worker in &workers {
+        worker
+            .wait_for_line(|line| line.contains("ready"), STOPS_WITHIN)
+            .await;
+    }
+    let statements_before = statements(&db).await?;
+    let stop = CancellationToken::new();
+    let started = Instant::now();
+    let scheduler = tokio::spawn(scheduler::run(
+        scheduler::Config::default(),
+        db.clone(),
+        queue.producer(),
+        stop.clone(),
+    ));
+    while stored(&db).await? < i64::try_from(providers)? {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let took = started.elapsed();
+    stop.cancel();
+    scheduler.await??;
+    for worker in &workers {
+        worker.signal(Signal::TERM);
+        worker.wait(STOPS_WITHIN).await;
+    }
+    let statements = statements(&db).await? - statements_before;
+    let events = number(&db, "SELECT count(*) FROM event").await?;
+    db.close().await;
+    Ok(Measured {
+        took,
+        events,
+        statements,
+    })
+}
+
+/// This program once more, as a worker and nothing else.
+fn worker_process(database: &str, redis: &str, namespace: &str) -> anyhow::Result<Process> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args([
+        "worker",
+        "--database",
+        database,
+        "--redis",
+        redis,
+        "--queue",
+        namespace,
+    ]);
+    Ok(Process::start(&command))
+}
+
+async fn stored(db: &Database) -> anyhow::Result<i64> {
+    number(db, "SELECT count(*) FROM run WHERE outcome = 'stored'").await
+}
+
+/// Statements that the server has run in this database, those that begin and end transactions
+/// included.
+async fn statements(db: &Database) -> anyhow::Result<i64> {
+    let sql = "SELECT CAST(coalesce(sum(calls), 0) AS bigint) FROM pg_stat_statements \
+               WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database())";
+    number(db, sql).await
+}
+
+async fn number(db: &Database, sql: &str) -> anyhow::Result<i64> {
+    let statement = sea_orm::Statement::from_string(sea_orm::DbBackend::Postgres, sql);
+    let row = db.write.query_one_raw(statement).await?;
+    Ok(row.context("no row")?.try_get_by_index(0)?)
+}
