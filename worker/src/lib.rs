@@ -93,6 +93,8 @@ pub async fn run(
         deadline: CancellationToken::new(),
     });
     let renewed = CancellationToken::new();
+    // However this ends: what nobody works on must not look alive.
+    let _stop_renewing = renewed.clone().drop_guard();
     let signs = Signs {
         db: db.clone(),
         worker: config.name.clone(),
