@@ -102,7 +102,7 @@ pub async fn begin(db: &Database, run: Uuid, ask: Ask<'_>) -> Result<Begin, DbEr
     Ok(begin)
 }
 
-/// How long a suspect waits for a worker that holds none.
+/// How long a run waits if nobody hands it on before that: a suspect for a worker that holds none.
 const SUSPECT_WAIT_MS: i64 = 1_000;
 
 async fn candidate(
@@ -246,6 +246,26 @@ fn tokens(rows: Vec<QueryResult>) -> Result<Vec<(Uuid, i64)>, DbErr> {
 /// # Errors
 /// Whatever the database answers.
 pub async fn hand_back(db: &Database, held: &Held) -> Result<bool, DbErr> {
+    const PUSH_WAIT_MS: i64 = 10_000;
+    put_back(db, held, None, PUSH_WAIT_MS).await
+}
+
+/// Puts a run that should not have begun yet back to the queue, under a higher token: for what
+/// [`begin`] could not see, such as another run that began at the same moment. False: it was no
+/// longer the worker's.
+///
+/// # Errors
+/// Whatever the database answers.
+pub async fn put_off(db: &Database, held: &Held, reason: Postponed) -> Result<bool, DbErr> {
+    put_back(db, held, Some(reason), SUSPECT_WAIT_MS).await
+}
+
+async fn put_back(
+    db: &Database,
+    held: &Held,
+    reason: Option<Postponed>,
+    wait_ms: i64,
+) -> Result<bool, DbErr> {
     let tx = db.begin().await?;
     let dialect = Dialect::of(&tx);
     let sql = "UPDATE provider SET token = token + 1 \
@@ -254,14 +274,16 @@ pub async fn hand_back(db: &Database, held: &Held) -> Result<bool, DbErr> {
     let provider = tx.execute_raw(dialect.statement(sql, values)).await?;
     let sql = format!(
         "UPDATE run SET state = 'queued', token = token + 1, worker = NULL, lease_until = NULL, \
-         started_at = NULL, next_push_at = {} \
+         started_at = NULL, next_push_at = {}, postponed_for = $5 \
          WHERE id = $1 AND state = 'running' AND worker = $2 AND token = $3",
-        dialect.now_plus_ms("10000")
+        dialect.now_plus_ms("$4")
     );
     let values = vec![
         held.run.into(),
         held.worker.clone().into(),
         held.token.into(),
+        wait_ms.into(),
+        reason.map(|reason| reason.to_value()).into(),
     ];
     let run = tx.execute_raw(dialect.statement(sql, values)).await?;
     if provider.rows_affected() != 1 || run.rows_affected() != 1 {

@@ -9,6 +9,7 @@ use entity::claim::{self, Share, ToPush};
 use entity::commit::Finish;
 use entity::host::{self, Politeness};
 use entity::lease::{self, Ask, Begin, Begun, Held};
+use entity::run::Postponed;
 use entity::{Database, DbErr};
 use futures::FutureExt;
 use queue::{Delivery, Producer, Push, SyncJob, TraceContext};
@@ -42,8 +43,8 @@ enum Ended {
     Fenced,
     /// The run goes to whoever takes it next, and no attempt is counted.
     HandBack,
-    /// Another run was in the way: this one is pushed again in a while.
-    TooLate,
+    /// Another run was in the way: this one waits for its turn.
+    PutOff(Postponed),
 }
 
 /// Handles one job. It never fails: the database decides what is tried again, and when.
@@ -95,10 +96,13 @@ async fn handle(job: SyncJob, delivery: &Delivery, context: &Context) {
     let provider = begun.provider.name.clone();
     tracing::Span::current().record("fanfare.provider", &provider);
     let ended = work(context, &begun, asked).await;
-    let unfinished = matches!(ended, Ended::HandBack | Ended::TooLate);
-    let handed_back = unfinished && hand_back(db, &begun.held, context.lease).await;
-    if handed_back && matches!(ended, Ended::HandBack) {
-        delivery.hand_back();
+    match ended {
+        Ended::PutOff(reason) => {
+            put_off(context, &begun.held, reason).await;
+            return tell(&ended, &job.run, &provider);
+        }
+        Ended::HandBack if hand_back(db, &begun.held, context.lease).await => delivery.hand_back(),
+        _ => {}
     }
     tell(&ended, &job.run, &provider);
     after(context, &begun, &ended).await;
@@ -108,11 +112,11 @@ async fn handle(job: SyncJob, delivery: &Delivery, context: &Context) {
 async fn work(context: &Context, begun: &Begun, asked: Instant) -> Ended {
     let suspect = begun.provider.consecutive_crashes > 0;
     let Some(lease) = context.leases.hold(&begun.held, suspect) else {
-        return Ended::TooLate;
+        return Ended::PutOff(Postponed::Suspect);
     };
     let politeness = context.politeness;
     if !politeness.gap.is_zero() && asked.elapsed() > politeness.slack() {
-        return Ended::TooLate;
+        return Ended::PutOff(Postponed::HostGap);
     }
     let syncing = AssertUnwindSafe(sync_provider(&context.tools, begun)).catch_unwind();
     let synced = tokio::select! {
@@ -202,6 +206,15 @@ async fn hand_back(db: &Database, held: &Held, lease: Duration) -> bool {
     tokio::time::timeout(lease, trying).await.unwrap_or(false)
 }
 
+/// Puts a run off; where that fails it is handed back, as after any other failure of the database.
+async fn put_off(context: &Context, held: &Held, reason: Postponed) {
+    let db = &context.tools.db;
+    if let Err(error) = lease::put_off(db, held, reason).await {
+        tracing::debug!(%error, run = %held.run, "run could not be put off, it is handed back");
+        hand_back(db, held, context.lease).await;
+    }
+}
+
 /// The one line of a run.
 fn tell(ended: &Ended, run: &uuid::Uuid, provider: &str) {
     let outcome = match ended {
@@ -212,7 +225,10 @@ fn tell(ended: &Ended, run: &uuid::Uuid, provider: &str) {
         Ended::Recorded(finish) => finish.outcome.to_string(),
         Ended::Fenced => "fenced".to_owned(),
         Ended::HandBack => "handed back".to_owned(),
-        Ended::TooLate => "postponed".to_owned(),
+        Ended::PutOff(reason) => {
+            tracing::debug!(%run, provider, ?reason, "run is put off");
+            return;
+        }
     };
     tracing::Span::current().record("fanfare.outcome", &outcome);
     match ended {
