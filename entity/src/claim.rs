@@ -323,6 +323,10 @@ pub enum Share<'a> {
     Suspect,
 }
 
+/// Milliseconds until a run that was handed a share is pushed again. The first push changes nothing
+/// if the worker that has just postponed the run still holds its job, and then acknowledges it.
+const HANDED_ON_AGAIN_MS: i64 = 1_000;
+
 /// The run that has waited longest for a share, now that one is free: the caller pushes it.
 ///
 /// # Errors
@@ -341,7 +345,7 @@ pub async fn hand_on(db: &Database, share: Share<'_>) -> Result<Option<ToPush>, 
          WHERE id = (SELECT r.id FROM run r JOIN provider p ON p.id = r.provider_id \
                      WHERE r.state = 'queued' AND {waits} ORDER BY r.queued_at LIMIT 1 {}) \
          AND state = 'queued' RETURNING id, traceparent",
-        dialect.now_plus_ms(&PUSH_AGAIN_MS.to_string()),
+        dialect.now_plus_ms(&HANDED_ON_AGAIN_MS.to_string()),
         dialect.lock_skipping("r")
     );
     ToPush::find_by_statement(dialect.statement(sql, values))

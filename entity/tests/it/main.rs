@@ -9,6 +9,7 @@ mod fan_outs;
 mod fencing;
 mod keeping;
 mod leasing;
+mod life;
 mod marks;
 mod providers;
 mod pushing;
