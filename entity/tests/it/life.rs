@@ -9,10 +9,10 @@ use proptest::test_runner::{Config, TestRunner};
 use crate::world::World;
 use model::Model;
 
-const PROVIDERS: usize = 3;
-const WORKERS: usize = 3;
+const PROVIDERS: usize = 2;
+const WORKERS: usize = 2;
 
-/// One thing that someone does. Indices are taken modulo what there is.
+/// One thing that someone does. Indices count back from the latest, modulo what there is.
 #[derive(Debug, Clone)]
 pub(super) enum Step {
     /// A scheduler claims what is due.
