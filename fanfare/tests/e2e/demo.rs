@@ -43,7 +43,8 @@ async fn the_demo_syncs_tells_what_to_try_goes_on_and_finds_its_events_again() {
     })
     .await;
     stop(&demo, Signal::INT).await;
-    demo.wait_for_line(|line| line == "Stopped.", PATIENCE).await;
+    demo.wait_for_line(|line| line == "Stopped.", PATIENCE)
+        .await;
 
     again(&data, events).await;
 }
@@ -98,7 +99,8 @@ async fn the_demo_stops_amid_its_first_round() {
     // Its syncs may take five seconds more; then they are handed back.
     let status = demo.wait(Duration::from_secs(15)).await;
     assert_eq!(status.code(), Some(0));
-    demo.wait_for_line(|line| line == "Stopped.", PATIENCE).await;
+    demo.wait_for_line(|line| line == "Stopped.", PATIENCE)
+        .await;
 }
 
 #[tokio::test]

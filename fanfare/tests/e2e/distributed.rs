@@ -58,6 +58,8 @@ async fn two_schedulers_three_workers_and_two_apis_know_all_that_fifty_providers
 
     let total = simulator.stats().total;
     assert_eq!((total.requests, total.other), (4 * PROVIDERS as u64, 0));
+    // All are at one host, of which no more are fetched at once by all workers together.
+    assert!(total.max_concurrent <= 4, "{total:?}");
     for (name, counts) in simulator.stats().providers {
         assert_eq!(counts.max_concurrent, 1, "{name}");
     }
@@ -73,7 +75,7 @@ fn simulate(world: &World) -> Simulator {
     };
     let simulator = simulator::start(testkit::free_listener(), config, CancellationToken::new());
     for name in simulator.provider_names() {
-        // Four at once for this long each: none of the workers can be quick enough to do it alone.
+        // Long enough that no worker can do it all before the others have woken up.
         let slow = Behavior::SlowFirstByte { millis: 200 };
         simulator.set_behavior(&name, slow).unwrap();
     }

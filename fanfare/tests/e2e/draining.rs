@@ -4,28 +4,11 @@ use entity::run::{Outcome, State};
 use entity::{Database, provider, run};
 use testkit::{Process, Signal, eventually};
 
-use crate::feed::{Feeds, base, plan_list};
+use crate::feed::{Feeds, HELD};
 use crate::world::{PATIENCE, World, ends_well, stop};
 
-const NAME: &str = "primary";
-
-/// A feed that holds its answer back, and its provider.
-async fn held_feed(world: &World) -> Feeds {
-    let feeds = Feeds::start();
-    let show = base("1", "online", "A show", &["2030-05-01T20:00:00"]);
-    feeds.set(NAME, plan_list(&[show]));
-    feeds.hold();
-    world.apply(&[(NAME, &feeds.url(NAME))]).await;
-    feeds
-}
-
-async fn fetched(feeds: &Feeds, times: u64) {
-    let what = format!("fetch {times} of the feed");
-    eventually(PATIENCE, what, async || feeds.fetches(NAME) == times).await;
-}
-
 async fn state(db: &Database) -> (provider::Model, run::Model) {
-    let provider = provider::by_name(&db.read, NAME).await.unwrap().unwrap();
+    let provider = provider::by_name(&db.read, HELD).await.unwrap().unwrap();
     let runs = run::latest(&db.read, provider.id, 10).await.unwrap();
     let [run] = <[run::Model; 1]>::try_from(runs).unwrap();
     (provider, run)
@@ -51,8 +34,8 @@ async fn a_stopping_worker_finishes_the_sync_that_it_is_at() {
     let db = world.db().await;
     let scheduler = world.start_ready(&["scheduler"]).await;
     let worker = world.start_ready(&["worker"]).await;
-    let feeds = held_feed(&world).await;
-    fetched(&feeds, 1).await;
+    let feeds = Feeds::held(&world).await;
+    feeds.fetched(1).await;
     drains(&worker).await;
     assert_eq!(state(&db).await.1.state, State::Running);
     feeds.release();
@@ -61,7 +44,7 @@ async fn a_stopping_worker_finishes_the_sync_that_it_is_at() {
     let (provider, run) = state(&db).await;
     assert_eq!(run.outcome, Some(Outcome::Stored));
     assert_eq!(
-        (run.events_new, provider.token, feeds.fetches(NAME)),
+        (run.events_new, provider.token, feeds.fetches(HELD)),
         (1, 1, 1)
     );
     stop(&scheduler, Signal::TERM).await;
@@ -74,8 +57,8 @@ async fn a_sync_that_takes_too_long_is_handed_back_and_another_worker_takes_it()
     let db = world.db().await;
     let scheduler = world.start_ready(&["scheduler"]).await;
     let first = world.start_ready(&["worker"]).await;
-    let feeds = held_feed(&world).await;
-    fetched(&feeds, 1).await;
+    let feeds = Feeds::held(&world).await;
+    feeds.fetched(1).await;
     let (before, held) = state(&db).await;
     stop(&first, Signal::TERM).await;
 
@@ -89,7 +72,7 @@ async fn a_sync_that_takes_too_long_is_handed_back_and_another_worker_takes_it()
     unblemished(&before, &provider);
 
     let second = world.start_ready(&["worker"]).await;
-    fetched(&feeds, 2).await;
+    feeds.fetched(2).await;
     feeds.release();
     let (provider, run) = finished(&db).await;
     assert_eq!((run.id, run.outcome), (held.id, Some(Outcome::Stored)));
@@ -119,8 +102,8 @@ async fn a_single_process_takes_up_at_its_next_start_what_it_handed_back() {
     let world = World::embedded().await.with("FANFARE_DRAIN", "100ms");
     let db = world.db().await;
     let first = world.all().await;
-    let feeds = held_feed(&world).await;
-    fetched(&feeds, 1).await;
+    let feeds = Feeds::held(&world).await;
+    feeds.fetched(1).await;
     let (before, held) = state(&db).await;
     stop(&first.process, Signal::TERM).await;
     let (provider, run) = state(&db).await;
@@ -142,8 +125,8 @@ async fn a_single_process_that_was_killed_goes_on_where_it_was() {
     let world = World::embedded().await;
     let db = world.db().await;
     let first = world.all().await;
-    let feeds = held_feed(&world).await;
-    fetched(&feeds, 1).await;
+    let feeds = Feeds::held(&world).await;
+    feeds.fetched(1).await;
     let (before, held) = state(&db).await;
     first.process.signal(Signal::KILL);
     first.process.wait(PATIENCE).await;
@@ -162,8 +145,8 @@ async fn a_single_process_that_was_killed_goes_on_where_it_was() {
 async fn a_second_signal_ends_a_process_at_once() {
     let world = World::embedded().await;
     let serving = world.all().await;
-    let feeds = held_feed(&world).await;
-    fetched(&feeds, 1).await;
+    let feeds = Feeds::held(&world).await;
+    feeds.fetched(1).await;
     drains(&serving.process).await;
     serving.process.signal(Signal::TERM);
     let status = serving.process.wait(PATIENCE).await;

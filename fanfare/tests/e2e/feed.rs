@@ -8,7 +8,13 @@ use axum::Router;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::routing::get;
+use testkit::eventually;
 use tokio::sync::watch;
+
+use crate::world::{PATIENCE, World};
+
+/// The provider of [`Feeds::held`].
+pub(crate) const HELD: &str = "primary";
 
 /// Feeds under names; ends with the test's runtime.
 #[derive(Clone)]
@@ -67,6 +73,22 @@ impl Feeds {
     /// How many fetches have begun.
     pub(crate) fn fetches(&self, name: &str) -> u64 {
         self.feeds.lock().unwrap()[name].fetches
+    }
+
+    /// A feed that holds its answer back, and its provider.
+    pub(crate) async fn held(world: &World) -> Self {
+        let feeds = Self::start();
+        let show = base("1", "online", "A show", &["2030-05-01T20:00:00"]);
+        feeds.set(HELD, plan_list(&[show]));
+        feeds.hold();
+        world.apply(&[(HELD, &feeds.url(HELD))]).await;
+        feeds
+    }
+
+    /// Returns once the held feed was asked for so often.
+    pub(crate) async fn fetched(&self, times: u64) {
+        let what = format!("fetch {times} of the feed");
+        eventually(PATIENCE, what, async || self.fetches(HELD) == times).await;
     }
 
     /// Lets fetches wait for their answer until [`Self::release`].

@@ -9,6 +9,8 @@ mod distributed;
 mod draining;
 mod feed;
 mod http;
+mod inspecting;
+mod providers;
 mod refused;
 mod truth;
 mod world;

@@ -2,15 +2,16 @@
 
 use std::time::{Duration, Instant};
 
-use testkit::Database;
+use testkit::{Database, RedisServer, Signal};
 
-use crate::world::{Ended, World, ended, fanfare};
+use crate::feed::{Feeds, HELD};
+use crate::world::{Ended, World, ended, fanfare, stop};
 
 const SECRET: &str = "hunter2";
 /// Nobody listens on the lowest port.
 const NO_DATABASE: &str = "postgres://fanfare:hunter2@127.0.0.1:1/fanfare";
 const NO_REDIS: &str = "redis://fanfare:hunter2@127.0.0.1:1/";
-const ROLES: [&str; 3] = ["api", "scheduler", "worker"];
+const ROLES: [&str; 4] = ["all", "api", "scheduler", "worker"];
 
 async fn start(role: &str, variables: &[(&str, &str)]) -> Ended {
     let mut command = fanfare(&[role]);
@@ -55,9 +56,9 @@ async fn an_unreachable_database_is_named_without_its_password() {
         ("FANFARE_DATABASE_URL", NO_DATABASE),
         ("FANFARE_REDIS_URL", &redis),
     ];
-    let [api, scheduler, worker] = ROLES.map(|role| start(role, &variables));
-    let (api, scheduler, worker) = tokio::join!(api, scheduler, worker);
-    for refused in [api, scheduler, worker] {
+    let [all, api, scheduler, worker] = ROLES.map(|role| start(role, &variables));
+    let (all, api, scheduler, worker) = tokio::join!(all, api, scheduler, worker);
+    for refused in [all, api, scheduler, worker] {
         let words = ["no answer", "127.0.0.1:1/fanfare", "check that it runs"];
         refused.refused(&words);
     }
@@ -71,6 +72,28 @@ async fn a_database_that_refuses_is_told_from_one_that_is_away() {
     url.set_password(Some(SECRET)).unwrap();
     let refused = start("api", &[("FANFARE_DATABASE_URL", url.as_str())]).await;
     refused.refused(&["refused", "no_such_database", "check the address"]);
+}
+
+#[tokio::test]
+async fn passwords_show_in_no_log_however_detailed() {
+    let database = Database::postgres().await;
+    let mut database_url: url::Url = database.url().parse().unwrap();
+    // Any is good where the server trusts its own machine.
+    database_url.set_password(Some(SECRET)).unwrap();
+    let redis = RedisServer::start_with(&["--requirepass", SECRET]).await;
+    let redis_url = redis.url().replace("redis://", "redis://:hunter2@");
+    let world = World::over(database)
+        .with("FANFARE_DATABASE_URL", database_url.as_str())
+        .with("FANFARE_REDIS_URL", &redis_url);
+    let all = world.serve(&["all", "--log", "trace"]).await;
+    let feeds = Feeds::held(&world).await;
+    feeds.release();
+    world.sync(HELD).await;
+    stop(&all.process, Signal::TERM).await;
+    let lines = all.process.lines();
+    assert!(lines.iter().any(|line| line.contains("TRACE")));
+    let telling = lines.iter().find(|line| line.contains(SECRET));
+    assert_eq!(telling, None);
 }
 
 #[tokio::test]

@@ -182,7 +182,7 @@ pub(crate) fn text_of(path: &Path) -> String {
 /// A command that is over.
 #[derive(Debug)]
 pub(crate) struct Ended {
-    code: Option<i32>,
+    pub(crate) code: Option<i32>,
     pub(crate) out: String,
     err: String,
 }
