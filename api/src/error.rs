@@ -1,8 +1,6 @@
 //! The only type that becomes an error response, in the contract's envelope.
 
 use std::collections::BTreeMap;
-use std::error::Error as _;
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use axum::Json;
@@ -161,14 +159,7 @@ impl Error {
     }
 
     fn chain(&self) -> String {
-        let mut chain = self.to_string();
-        let mut source = self.source();
-        while let Some(cause) = source {
-            // Writing to a string can't fail.
-            let _ = write!(chain, ": {cause}");
-            source = cause.source();
-        }
-        chain
+        telemetry::Chain(self).to_string()
     }
 }
 

@@ -1,7 +1,7 @@
 //! The end of a run: its events, its outcome and its provider's next visit, in one transaction that
 //! holds only if the run is still its worker's own.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use sea_orm::{ActiveEnum, ConnectionTrait, DatabaseTransaction, DbErr};
@@ -91,14 +91,13 @@ pub struct Counts {
     pub warnings: u64,
 }
 
-/// How long the stages of a run took.
+/// How long the stages of a run took; how long storing took, the commit knows by itself.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names are the docs")]
 pub struct Durations {
     pub fetch: Option<Duration>,
     pub parse: Option<Duration>,
     pub compare: Option<Duration>,
-    pub store: Option<Duration>,
 }
 
 /// What is remembered of a feed, so that the next visit can find it unchanged.
@@ -132,7 +131,7 @@ pub struct Finish {
     pub error: Option<String>,
     /// Of the last response, if there was one.
     pub http_status: Option<u16>,
-    /// Of the body as it was sent.
+    /// Of the body, decompressed.
     pub bytes: Option<u64>,
     /// Of events.
     pub counts: Counts,
@@ -177,11 +176,14 @@ pub async fn commit(
     finish: &Finish,
     changes: &Changes,
 ) -> Result<Committed, DbErr> {
+    let started = Instant::now();
     let tx = db.begin().await?;
     write::upsert(&tx, held.provider_id, &changes.upserts).await?;
     write::mark_present(&tx, &changes.returned).await?;
     write::mark_gone(&tx, &changes.gone).await?;
-    if !(finish_provider(&tx, held, finish).await? && finish_run(&tx, held, finish).await?) {
+    if !(finish_provider(&tx, held, finish).await?
+        && finish_run(&tx, held, finish, started).await?)
+    {
         tx.rollback().await?;
         return Ok(Committed::Fenced);
     }
@@ -269,7 +271,12 @@ fn crash_assignments(now: &str) -> String {
 }
 
 /// Ends the run; false if it is not running under this worker and token.
-async fn finish_run(tx: &DatabaseTransaction, held: &Held, finish: &Finish) -> Result<bool, DbErr> {
+async fn finish_run(
+    tx: &DatabaseTransaction,
+    held: &Held,
+    finish: &Finish,
+    started: Instant,
+) -> Result<bool, DbErr> {
     let dialect = Dialect::of(tx);
     let sql = format!(
         "UPDATE run SET state = 'finished', outcome = $4, finished_at = {}, lease_until = NULL, \
@@ -302,7 +309,7 @@ async fn finish_run(tx: &DatabaseTransaction, held: &Held, finish: &Finish) -> R
         durations.fetch.map(millis).into(),
         durations.parse.map(millis).into(),
         durations.compare.map(millis).into(),
-        durations.store.map(millis).into(),
+        millis(started.elapsed()).into(),
         finish.error.clone().into(),
     ];
     let updated = tx.execute_raw(dialect.statement(sql, values)).await?;

@@ -11,9 +11,11 @@ use std::time::Duration;
 use sea_orm::sqlx;
 use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
 use sea_orm::{
-    ConnectOptions, DatabaseConnection, DatabaseTransaction, DbErr, RuntimeErr,
+    ConnectOptions, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, RuntimeErr,
     SqliteTransactionMode, TransactionOptions, TransactionTrait,
 };
+
+use crate::dialect::Dialect;
 
 /// Which of the two databases an address leads to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -223,6 +225,14 @@ pub enum ConnectError {
         /// How long was waited.
         seconds: u64,
     },
+    /// It is too old.
+    #[error("the PostgreSQL at {url} is version {version}: at least {LEAST_MAJOR} is needed")]
+    TooOld {
+        /// Without its password.
+        url: DatabaseUrl,
+        /// As the server tells it.
+        version: String,
+    },
     /// It answered with a refusal.
     #[error(
         "the database at {url} refused the connection: {reason}; check the address, user, password and database name"
@@ -286,6 +296,7 @@ pub async fn connect(config: &Config) -> Result<Database, ConnectError> {
 
 async fn connect_postgres(config: &Config) -> Result<Database, ConnectError> {
     let write = open(config, &config.url, postgres_options(config, &config.url)).await?;
+    require_version(config, &write).await?;
     let read = match &config.read_url {
         Some(url) => open(config, url, postgres_options(config, url)).await?,
         None => write.clone(),
@@ -296,6 +307,29 @@ async fn connect_postgres(config: &Config) -> Result<Database, ConnectError> {
         kind: Kind::Postgres,
         _lock: None,
     })
+}
+
+/// The oldest PostgreSQL that the queries are written for.
+const LEAST_MAJOR: u32 = 15;
+
+async fn require_version(config: &Config, db: &DatabaseConnection) -> Result<(), ConnectError> {
+    let refused = |error: DbErr| ConnectError::Refused {
+        url: config.url.clone(),
+        reason: innermost(&error),
+    };
+    let show = Dialect::Postgres.statement("SHOW server_version", Vec::new());
+    let row = db.query_one_raw(show).await.map_err(refused)?;
+    let version: String = row
+        .map_or(Ok(String::new()), |row| row.try_get_by_index(0))
+        .map_err(refused)?;
+    let major = version.split(|c: char| !c.is_ascii_digit()).next();
+    match major.and_then(|major| major.parse::<u32>().ok()) {
+        Some(major) if major < LEAST_MAJOR => Err(ConnectError::TooOld {
+            url: config.url.clone(),
+            version,
+        }),
+        _ => Ok(()),
+    }
 }
 
 fn postgres_options(config: &Config, url: &DatabaseUrl) -> ConnectOptions {

@@ -87,8 +87,11 @@ pub struct Progress {
     pub succeeded: i64,
     /// Runs that failed.
     pub failed: i64,
-    /// Runs that ended otherwise: lost, and taken over by another member, or cancelled.
-    pub other: i64,
+    /// Runs whose provider was paused or removed meanwhile.
+    pub cancelled: i64,
+    /// Runs that were lost with their worker; another member took over from each, unless its
+    /// provider was paused.
+    pub lost: i64,
     /// Events that changed: new, changed, gone and returned.
     pub changes: i64,
     /// Whether it is over.
@@ -106,7 +109,8 @@ pub async fn progress(db: &DatabaseConnection, id: Uuid) -> Result<Option<Progre
          count(CASE WHEN r.state <> 'finished' THEN 1 END) AS open, \
          count(CASE WHEN r.outcome IN ('stored', 'unchanged') THEN 1 END) AS succeeded, \
          count(CASE WHEN r.outcome = 'failed' THEN 1 END) AS failed, \
-         count(CASE WHEN r.outcome IN ('lost', 'cancelled', 'fenced') THEN 1 END) AS other, \
+         count(CASE WHEN r.outcome = 'cancelled' THEN 1 END) AS cancelled, \
+         count(CASE WHEN r.outcome = 'lost' THEN 1 END) AS lost, \
          CAST(coalesce(sum(r.events_new + r.events_changed + r.events_gone + r.events_returned), 0) \
               AS bigint) AS changes, \
          f.closed_at IS NOT NULL AS closed \

@@ -248,8 +248,11 @@ pub async fn resume(db: &Database, name: &str) -> Result<Found, DbErr> {
 /// it had events.
 ///
 /// # Errors
-/// Whatever the database answers.
+/// Whatever the database answers. It is then retired at least.
 pub async fn purge(db: &Database, name: &str) -> Result<Found, DbErr> {
+    // First on its own: from then on no worker can commit events of it, so that none waits for this
+    // one while this one waits for it.
+    retire(db, name).await?;
     let tx = db.begin().await?;
     let dialect = Dialect::of(&tx);
     let Some(provider) = by_name(&tx, name).await? else {

@@ -80,7 +80,7 @@ pub enum Postponed {
     Suspect,
 }
 
-/// A run's row. Durations in milliseconds, sizes in bytes of the body as it was sent.
+/// A run's row. Durations in milliseconds, `bytes` of the body, decompressed.
 #[derive(Debug, Clone, PartialEq, Eq, DeriveEntityModel, Serialize)]
 #[sea_orm(table_name = "run")]
 #[expect(

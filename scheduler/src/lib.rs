@@ -83,7 +83,7 @@ pub async fn run(
             }
             Err(error) => {
                 if steadiness.failed() {
-                    tracing::warn!(%error, "the database fails, trying again at each tick");
+                    tracing::warn!(error = %telemetry::Chain(&error), "the database fails, trying again at each tick");
                 }
             }
         }

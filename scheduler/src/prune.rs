@@ -28,12 +28,12 @@ pub(crate) async fn run(db: Database, retention: Retention, shutdown: Cancellati
                 BREATH
             }
             Err(error) => {
-                tracing::debug!(%error, "old rows could not be pruned, trying again");
+                tracing::debug!(error = %telemetry::Chain(&error), "old rows could not be pruned, trying again");
                 PAUSE
             }
         };
         if let Err(error) = entity::worker::forget_silent(&db, FORGET_WORKER).await {
-            tracing::debug!(%error, "silent workers could not be forgotten, trying again");
+            tracing::debug!(error = %telemetry::Chain(&error), "silent workers could not be forgotten, trying again");
         }
     }
 }

@@ -145,7 +145,7 @@ impl Tick<'_> {
             .collect();
         if let Err(error) = self.producer.push(&pushes).await {
             tracing::warn!(
-                %error,
+                error = %telemetry::Chain(&error),
                 runs = pushes.len(),
                 "runs could not be pushed, they will be pushed again within seconds"
             );

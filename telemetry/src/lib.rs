@@ -4,6 +4,7 @@
 //! also where nothing is exported. Spans and metrics leave it by OTLP over HTTP when the standard
 //! `OTEL_*` variables say so.
 
+mod chain;
 mod context;
 mod export;
 mod log;
@@ -24,6 +25,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 use tracing_subscriber::{EnvFilter, Layer, Registry};
 
+pub use chain::Chain;
 pub use context::{TraceContext, current_trace_context, set_parent, trace_id, traceparent};
 pub use export::{Destination, Export, ExportError};
 use log::Look;

@@ -9,14 +9,15 @@ mod retry_after;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use chrono::{DateTime, Utc};
+use chrono::Utc;
 use reqwest::header::{
     ETAG, HeaderMap, HeaderName, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED,
 };
-use reqwest::{Client, Response, StatusCode, redirect};
+use reqwest::{Response, StatusCode, redirect};
 use url::Url;
 
 pub use error::FetchError;
+pub use reqwest::Client;
 pub use retry_after::retry_after;
 
 /// What fetching may cost.
@@ -146,8 +147,9 @@ async fn exchange(
         .send()
         .await
         .map_err(|source| FetchError::from_request(source, limits))?;
+    let conditional = request.etag.is_some() || request.last_modified.is_some();
     match response.status() {
-        StatusCode::NOT_MODIFIED => Ok(Fetched::NotModified),
+        StatusCode::NOT_MODIFIED if conditional => Ok(Fetched::NotModified),
         status if status.is_success() => read(response, limits).await.map(Fetched::Feed),
         status => Err(FetchError::Status {
             status: status.as_u16(),
@@ -190,6 +192,3 @@ fn header(headers: &HeaderMap, name: HeaderName) -> Option<String> {
     let value = headers.get(name)?.to_str().ok()?;
     (value.len() <= LONGEST).then(|| value.to_owned())
 }
-
-/// When to come back, as an instant of the caller's clock.
-pub type RetryAt = DateTime<Utc>;

@@ -89,7 +89,7 @@ async fn handle(job: SyncJob, delivery: &Delivery, context: &Context) {
         }
         Ok(Begin::Stale) => return tell(&Ended::Stale, &job.run, ""),
         Err(error) => {
-            tracing::warn!(%error, run = %job.run, "run could not be begun, it will be pushed again");
+            tracing::warn!(error = %telemetry::Chain(&error), run = %job.run, "run could not be begun, it will be pushed again");
             return;
         }
     };
@@ -141,7 +141,7 @@ async fn work(context: &Context, begun: &Begun, asked: Instant) -> Ended {
 
 fn interrupted(error: &DbErr, begun: &Begun) -> Ended {
     tracing::warn!(
-        %error,
+        error = %telemetry::Chain(error),
         provider = begun.provider.name,
         run = %begun.held.run,
         "the database failed amid a sync, the run is handed back"
@@ -156,7 +156,7 @@ async fn after(context: &Context, begun: &Begun, ended: &Ended) {
         && let Some(wait) = finish.left_alone
         && let Err(error) = host::leave_alone(db, &begun.provider.host, wait).await
     {
-        tracing::warn!(%error, host = begun.provider.host, "the host's wish to be left alone is not recorded");
+        tracing::warn!(error = %telemetry::Chain(&error), host = begun.provider.host, "the host's wish to be left alone is not recorded");
     }
     let shares = [
         (begun.shares_host, Share::Of(&begun.provider.host)),
@@ -170,7 +170,9 @@ async fn after(context: &Context, begun: &Begun, ended: &Ended) {
             Ok(Some(run)) => push(&context.producer, run).await,
             Ok(None) => {}
             // Whoever waits is pushed again by itself.
-            Err(error) => tracing::debug!(%error, "a share could not be handed on"),
+            Err(error) => {
+                tracing::debug!(error = %telemetry::Chain(&error), "a share could not be handed on")
+            }
         }
     }
 }
@@ -184,7 +186,7 @@ async fn push(producer: &Producer, run: ToPush) {
         },
     };
     if let Err(error) = producer.push(&[push]).await {
-        tracing::debug!(%error, run = %run.id, "run could not be pushed, it will be pushed again");
+        tracing::debug!(error = %telemetry::Chain(&error), run = %run.id, "run could not be pushed, it will be pushed again");
     }
 }
 
@@ -197,7 +199,7 @@ async fn hand_back(db: &Database, held: &Held, lease: Duration) -> bool {
             match lease::hand_back(db, held).await {
                 Ok(done) => return done,
                 Err(error) => {
-                    tracing::debug!(%error, run = %held.run, "run could not be handed back yet");
+                    tracing::debug!(error = %telemetry::Chain(&error), run = %held.run, "run could not be handed back yet");
                     tokio::time::sleep(PAUSE).await;
                 }
             }
@@ -210,7 +212,7 @@ async fn hand_back(db: &Database, held: &Held, lease: Duration) -> bool {
 async fn put_off(context: &Context, held: &Held, reason: Postponed) {
     let db = &context.tools.db;
     if let Err(error) = lease::put_off(db, held, reason).await {
-        tracing::debug!(%error, run = %held.run, "run could not be put off, it is handed back");
+        tracing::debug!(error = %telemetry::Chain(&error), run = %held.run, "run could not be put off, it is handed back");
         hand_back(db, held, context.lease).await;
     }
 }

@@ -93,9 +93,11 @@ impl Leases {
                     }
                 }
                 Err(error) if due && !held.is_empty() => {
-                    tracing::warn!(%error, runs = held.len(), "leases could not be renewed, trying again");
+                    tracing::warn!(error = %telemetry::Chain(&error), runs = held.len(), "leases could not be renewed, trying again");
                 }
-                Err(error) => tracing::debug!(%error, "leases could not be looked at"),
+                Err(error) => {
+                    tracing::debug!(error = %telemetry::Chain(&error), "leases could not be looked at")
+                }
             }
         }
     }

@@ -127,7 +127,7 @@ pub async fn run(
     // It only ever ends by that token; a panic of it has been reported.
     let _ = renewal.await;
     if let Err(error) = entity::worker::forget(&db, &config.name).await {
-        tracing::debug!(%error, "the worker's sign of life stays until it is pruned");
+        tracing::debug!(error = %telemetry::Chain(&error), "the worker's sign of life stays until it is pruned");
     }
     tracing::info!(worker = config.name, "worker stopped");
     Ok(())

@@ -29,7 +29,7 @@ pub struct Tools {
     /// Where events live.
     pub db: Database,
     /// How feeds are fetched.
-    pub http: reqwest::Client,
+    pub http: fetch::Client,
     /// What a fetch may cost.
     pub fetch: fetch::Limits,
     /// What a feed may ask of the parser.
@@ -315,7 +315,7 @@ impl Report {
             self.http_status = error.status();
         }
         self.crashed = matches!(error, SyncError::Read(ReadError::Panic(_)));
-        self.error = Some(error.to_string());
+        self.error = Some(told(error));
     }
 
     fn finish(self, provider: &provider::Model, now: DateTime<Utc>) -> Finish {
@@ -344,6 +344,15 @@ impl Report {
                 _ => None,
             },
         }
+    }
+}
+
+/// The message of an error, for people who see nothing else of it: of a document with the rule that
+/// it breaks.
+fn told(error: &SyncError) -> String {
+    match error {
+        SyncError::Read(_) => telemetry::Chain(error).to_string(),
+        _ => error.to_string(),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, bail};
 use entity::host::Politeness;
 use entity::provider::{self, Spec};
 use entity::retention::Retention;
@@ -39,6 +39,7 @@ fn announce(listener: &TcpListener) -> anyhow::Result<()> {
 
 /// `fanfare scheduler`.
 pub(crate) async fn scheduler(options: Scheduler) -> anyhow::Result<()> {
+    check_tick(&options.scheduler, &options.lease)?;
     let shutdown = stop::on_signal()?;
     let specs = read_providers(options.scheduler.providers.as_deref())?;
     let queue = start::shared_queue(&options.queue, &options.database, "scheduler");
@@ -69,6 +70,7 @@ pub(crate) async fn worker(options: Worker, name: &str) -> anyhow::Result<()> {
 
 /// `fanfare all`.
 pub(crate) async fn all(options: All, name: &str) -> anyhow::Result<()> {
+    check_tick(&options.scheduler, &options.lease)?;
     let shutdown = stop::on_signal()?;
     let specs = read_providers(options.scheduler.providers.as_deref())?;
     let listener = listen(options.api.listen.listen, "--listen").await?;
@@ -131,6 +133,19 @@ impl Roles {
         }
         first_error.map_or(Ok(()), Err)
     }
+}
+
+/// A scheduler that looks less often could not tell a silent worker from its own absence.
+fn check_tick(scheduler: &SchedulerOptions, lease: &LeaseOptions) -> anyhow::Result<()> {
+    if scheduler.tick > lease.lease / 4 {
+        bail!(
+            "a tick of {} is too long for a lease of {}: FANFARE_TICK must be at most a quarter of \
+             FANFARE_LEASE",
+            humantime::format_duration(scheduler.tick),
+            humantime::format_duration(lease.lease)
+        );
+    }
+    Ok(())
 }
 
 fn scheduler_config(options: &SchedulerOptions, lease: &LeaseOptions) -> scheduler::Config {

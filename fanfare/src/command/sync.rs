@@ -9,6 +9,7 @@ use entity::{Database, provider};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use tokio::time::Instant;
+use tracing::Instrument;
 use uuid::Uuid;
 
 use crate::cli::Sync;
@@ -18,7 +19,9 @@ use crate::{show, start};
 /// Asks, and with `--wait` follows.
 pub(crate) async fn run(options: Sync) -> anyhow::Result<ExitCode> {
     let db = start::database(&options.database).await?;
-    let asked = ask(&options, &db).await;
+    // The trace that the fan-out's runs belong to.
+    let span = tracing::info_span!("sync", otel.name = "fan-out");
+    let asked = ask(&options, &db).instrument(span).await;
     db.close().await;
     asked
 }
@@ -38,7 +41,7 @@ async fn ask(options: &Sync, db: &Database) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let progress = follow(options, db, fan_out, ids.len() as u64).await?;
-    report(options, db, fan_out, progress).await
+    report(options, db, fan_out, progress, ids.len()).await
 }
 
 async fn providers(options: &Sync, db: &Database) -> anyhow::Result<Vec<provider::Model>> {
@@ -120,7 +123,9 @@ async fn report(
     db: &Database,
     fan_out: Uuid,
     progress: Progress,
+    providers: usize,
 ) -> anyhow::Result<ExitCode> {
+    let asked_for = i64::try_from(providers).unwrap_or(i64::MAX);
     let failures = fan_out::failures(&db.read, fan_out, FAILURES_SHOWN).await?;
     if options.json {
         show::json(&json!({ "fan_out": fan_out, "progress": progress, "failures": failures }))?;
@@ -130,13 +135,15 @@ async fn report(
             show::line(&format!("failed {}: {error}", failure.provider));
         }
         show::line(&format!(
-            "{} synced, {} failed, {} changed",
+            "{} synced, {} failed, {} cancelled, {} changed",
             show::count(progress.succeeded.unsigned_abs(), "provider"),
             progress.failed,
+            progress.cancelled,
             show::count(progress.changes.unsigned_abs(), "event"),
         ));
     }
-    Ok(if progress.failed == 0 {
+    let all = progress.failed + progress.cancelled == 0 && progress.succeeded >= asked_for;
+    Ok(if all {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE

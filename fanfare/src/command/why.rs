@@ -141,9 +141,8 @@ fn host(it: &Circumstances) -> Option<String> {
     }
     (host.running > 0).then(|| {
         format!(
-            "Of its host {}, {} are being synced now.",
-            it.provider.host,
-            show::count(host.running.unsigned_abs(), "provider")
+            "Syncs that are on at its host {}: {}.",
+            it.provider.host, host.running
         )
     })
 }

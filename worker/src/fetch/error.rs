@@ -124,6 +124,7 @@ fn show(duration: &Duration) -> humantime::FormattedDuration {
 
 fn explain(status: u16) -> &'static str {
     match status {
+        304 => ": it was asked for the feed, not whether it has changed",
         401 | 403 => ": it wants other credentials, or does not want us",
         404 | 410 => ": there is no feed at this address",
         429 => ": it is asked too often",
