@@ -1,0 +1,36 @@
+//! Syncs and the worker's role, against real databases and a feed server of the test's own.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
+mod draining;
+mod failing;
+mod feeds;
+mod following;
+mod meaning;
+mod outage;
+mod panicking;
+mod remembering;
+mod role;
+mod truth;
+mod visiting;
+mod working;
+mod world;
+
+/// Makes each function a test on PostgreSQL and one on SQLite.
+macro_rules! on_both_databases {
+    ($($name:ident),* $(,)?) => {
+        mod on_postgres {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name(crate::world::World::postgres().await).await;
+            })*
+        }
+        mod on_sqlite {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name(crate::world::World::sqlite().await).await;
+            })*
+        }
+    };
+}
+use on_both_databases;

@@ -1,0 +1,114 @@
+//! A database that goes away amid a sync: no run fails for it, and the worker goes on.
+
+use std::time::Duration;
+
+use entity::run::{Outcome, State};
+use entity::{claim, invariants};
+use sea_orm::ConnectOptions;
+use testkit::PostgresServer;
+use worker::Config;
+
+use crate::feeds::{Answer, Feeds, base, feed};
+use crate::role::{Role, config, memory, push};
+use crate::world::{PATIENCE, World};
+
+/// A provider whose feed waits for the test, on a server that the test stops.
+async fn waiting() -> (PostgresServer, World, Feeds) {
+    let server = PostgresServer::start().await;
+    let mut options = ConnectOptions::new(server.url());
+    options.max_connections(1).sqlx_logging(false);
+    let database = sea_orm::Database::connect(options).await.unwrap();
+    migration::migrate(&database).await.unwrap();
+    database.close().await.unwrap();
+    let world = World::at(&server.url()).await;
+    let feeds = Feeds::start(Answer::feed(feed(&base("1", "One")))).await;
+    feeds.close();
+    world.add("acme", &feeds.url).await;
+    (server, world, feeds)
+}
+
+#[tokio::test]
+async fn a_short_outage_ends_in_a_hand_back_and_a_second_try() {
+    let (mut server, world, feeds) = waiting().await;
+    let queue = memory().await;
+    let patient = Config {
+        lease: PATIENCE,
+        ..config("worker-1")
+    };
+    let role = Role::start(&world, &queue, patient);
+    let run = world.claim_one("acme").await;
+    push(&queue, run).await;
+    feeds.asked_times(1).await;
+    server.stop().await;
+    feeds.open();
+    server.start_again().await;
+    // Handed back to the queue, from where the same worker takes it again.
+    feeds.asked_times(2).await;
+    settled(&world, run).await;
+    role.idle().await;
+    let row = world.run(run).await;
+    assert_eq!((row.outcome, row.token), (Some(Outcome::Stored), 2));
+    unharmed(&world).await;
+    role.stop().await;
+}
+
+#[tokio::test]
+async fn an_outage_longer_than_the_lease_ends_with_the_reaper_and_a_takeover() {
+    let (mut server, world, feeds) = waiting().await;
+    let queue = memory().await;
+    let short = Config {
+        lease: Duration::from_millis(500),
+        ..config("worker-1")
+    };
+    let role = Role::start(&world, &queue, short);
+    let run = world.claim_one("acme").await;
+    push(&queue, run).await;
+    feeds.asked_times(1).await;
+    server.stop().await;
+    feeds.open();
+    // The worker gives up: whoever has the database will see to the run.
+    role.idle().await;
+    server.start_again().await;
+    let reaped = testkit::eventually(PATIENCE, "the run is reaped", async || {
+        let reaped = claim::reap(&world.db, 10).await.ok()?;
+        (!reaped.lost.is_empty()).then_some(reaped)
+    })
+    .await;
+    assert_eq!((reaped.lost[0].id, reaped.takeovers.len()), (run, 1));
+    let takeover = reaped.takeovers[0].id;
+    testkit::eventually(PATIENCE, "the takeover has ended", async || {
+        // Its beginning can meet a connection that the outage has broken.
+        push(&queue, takeover).await;
+        world.run(takeover).await.state == State::Finished
+    })
+    .await;
+    assert_eq!(world.run(run).await.outcome, Some(Outcome::Lost));
+    assert_eq!(world.run(takeover).await.outcome, Some(Outcome::Stored));
+    unharmed(&world).await;
+    role.stop().await;
+}
+
+async fn settled(world: &World, run: uuid::Uuid) {
+    testkit::eventually(PATIENCE, "the run has ended", async || {
+        world.run(run).await.state == State::Finished
+    })
+    .await;
+}
+
+async fn unharmed(world: &World) {
+    let provider = world.provider("acme").await;
+    let failures = [provider.consecutive_failures, provider.transient_failures];
+    assert_eq!((failures, provider.consecutive_crashes), ([0, 0], 0));
+    assert!(
+        world
+            .runs("acme")
+            .await
+            .iter()
+            .all(|run| run.outcome != Some(Outcome::Failed))
+    );
+    assert_eq!(
+        (world.version().await, world.events("acme").await.len()),
+        (1, 1)
+    );
+    assert_eq!(invariants::violations(&world.db).await.unwrap(), []);
+}
