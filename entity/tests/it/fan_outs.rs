@@ -79,7 +79,7 @@ async fn progress_and_failures_tell_how_it_went(world: World) {
     }
     let told = progress(&world.db.read, id).await.unwrap().unwrap();
     assert_eq!((told.waiting, told.open, told.closed), (0, 1, false));
-    assert_eq!((told.succeeded, told.failed, told.other), (1, 2, 0));
+    assert_eq!((told.succeeded, told.failed, told.lost), (1, 2, 0));
     assert_eq!(told.changes, 2);
     let told = failures(&world.db.read, id, 10).await.unwrap();
     let told: Vec<_> = told

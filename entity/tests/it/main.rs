@@ -11,6 +11,7 @@ mod keeping;
 mod leasing;
 mod life;
 mod marks;
+mod plans;
 mod providers;
 mod pushing;
 mod reaping;

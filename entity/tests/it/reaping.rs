@@ -76,7 +76,7 @@ async fn a_fan_out_closes_only_after_the_takeover(world: World) {
         progress.unwrap()
     };
     let now = progress().await;
-    assert_eq!((now.open, now.other, now.closed), (1, 1, false));
+    assert_eq!((now.open, now.lost, now.closed), (1, 1, false));
     let takeover = world.begun("acme").await;
     world.commit(&takeover, &Changes::default()).await;
     assert_eq!(
@@ -85,7 +85,7 @@ async fn a_fan_out_closes_only_after_the_takeover(world: World) {
     );
     let now = progress().await;
     assert_eq!(
-        (now.open, now.succeeded, now.other, now.closed),
+        (now.open, now.succeeded, now.lost, now.closed),
         (0, 1, 1, true)
     );
 }

@@ -1,0 +1,101 @@
+//! What a scheduler's statements read among a million providers, by the database's own count.
+
+use entity::claim;
+use uuid::Uuid;
+
+use crate::world::World;
+
+const PROVIDERS: i64 = 1_000_000;
+/// Rows and index entries that one tick may read. A scan or a sort of everything is far beyond it.
+const FEW: i64 = 20_000;
+
+/// A million providers, due as an SQL expression over their number `n` says.
+async fn world(due: &str) -> World {
+    let world = World::postgres().await;
+    let insert = format!(
+        "INSERT INTO provider (name, url, host, format, interval_ms, timezone, timeout_ms, \
+         created_at, next_due_at, late_at) \
+         SELECT 'provider-' || n, 'http://127.0.0.1:9/', 'host-' || n, 'plan-list', 900000, 'UTC', \
+         30000, now(), {due}, {due} + interval '15 minutes' FROM generate_series(1, {PROVIDERS}) n"
+    );
+    world.execute(&insert, vec![]).await;
+    world
+        .execute("INSERT INTO host (name) SELECT host FROM provider", vec![])
+        .await;
+    analyze(&world).await;
+    world
+}
+
+async fn analyze(world: &World) {
+    use sea_orm::ConnectionTrait;
+    let db = &world.db.write;
+    db.execute_unprepared("VACUUM ANALYZE provider")
+        .await
+        .unwrap();
+    db.execute_unprepared("VACUUM ANALYZE run").await.unwrap();
+}
+
+/// Rows and index entries read from providers and runs so far, rows of whole scans included.
+async fn read(world: &World) -> i64 {
+    use sea_orm::ConnectionTrait;
+    let flush = "SELECT pg_stat_force_next_flush()";
+    world.db.write.execute_unprepared(flush).await.unwrap();
+    world.db.write.execute_unprepared("SELECT 1").await.unwrap();
+    world
+        .number(
+            "SELECT CAST(sum(seq_tup_read) + sum(coalesce(idx_tup_fetch, 0)) \
+             + (SELECT sum(idx_tup_read) FROM pg_stat_user_indexes \
+                WHERE relname IN ('provider', 'run')) AS bigint) \
+             FROM pg_stat_user_tables WHERE relname IN ('provider', 'run')",
+        )
+        .await
+}
+
+async fn reads_few(world: &World, what: &str, statement: impl Future<Output = ()>) {
+    let before = read(world).await;
+    statement.await;
+    let read = read(world).await - before;
+    assert!(read < FEW, "{what} reads {read} rows and index entries");
+}
+
+async fn claims(world: &World, expected: usize) {
+    assert!(claim::anything_due(&world.db).await.unwrap());
+    let claimed = claim::claim_due(&world.db, Uuid::now_v7(), None, 500).await;
+    assert_eq!(claimed.unwrap().unwrap().len(), expected);
+}
+
+#[tokio::test]
+async fn a_claim_reads_little_of_a_million_providers_when_few_are_due() {
+    let world =
+        world("now() + make_interval(secs => CASE WHEN n <= 100 THEN -1 ELSE n % 900 + 60 END)")
+            .await;
+    reads_few(&world, "the claim of a hundred", claims(&world, 100)).await;
+    reads_few(&world, "a look that finds nothing", async {
+        assert!(!claim::anything_due(&world.db).await.unwrap());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_claim_and_the_reaper_read_little_of_a_million_providers_when_all_are_due() {
+    let world = world("now() - make_interval(secs => n % 900 + 1)").await;
+    // More often than it takes for a kept plan to become the plan.
+    for _ in 0..8 {
+        reads_few(&world, "a claim of five hundred", claims(&world, 500)).await;
+    }
+    reads_few(&world, "the look for overdue pushes", async {
+        assert_eq!(claim::push_overdue(&world.db, 500).await.unwrap(), []);
+    })
+    .await;
+    world
+        .execute(
+            "UPDATE run SET state = 'running', worker = 'w', lease_until = now() - interval '1 s' \
+             WHERE id IN (SELECT id FROM run LIMIT 100)",
+            vec![],
+        )
+        .await;
+    reads_few(&world, "the reaper", async {
+        assert_eq!(claim::reap(&world.db, 500).await.unwrap().lost.len(), 100);
+    })
+    .await;
+}
