@@ -1,0 +1,69 @@
+//! A database that goes away and comes back: the scheduler waits for it, and is no judge at first.
+
+use std::time::{Duration, Instant};
+
+use entity::run::State;
+use scheduler::Config;
+use sea_orm::{ConnectOptions, ConnectionTrait};
+use testkit::PostgresServer;
+
+use crate::role::{Role, config};
+use crate::world::{PATIENCE, World};
+
+async fn server() -> (PostgresServer, World) {
+    let server = PostgresServer::start().await;
+    let mut options = ConnectOptions::new(server.url());
+    options.max_connections(1).sqlx_logging(false);
+    let database = sea_orm::Database::connect(options).await.unwrap();
+    migration::migrate(&database).await.unwrap();
+    database.close().await.unwrap();
+    let world = World::at(&server.url()).await;
+    (server, world)
+}
+
+#[tokio::test]
+async fn an_outage_is_waited_for_and_is_no_crash_of_anybody() {
+    const LEASE: Duration = Duration::from_secs(2);
+    let (mut server, world) = server().await;
+    world.add_providers(1).await;
+    let scheduler = Role::start(
+        &world,
+        Config {
+            lease: LEASE,
+            ..config()
+        },
+    );
+    world.waits_for(1).await;
+    let run = world.runs().await[0].id;
+    world.begin(run).await;
+    server.stop().await;
+    server.start_again().await;
+    let back = Instant::now();
+    // Connections that the outage has broken each cost an answer.
+    testkit::eventually(PATIENCE, "the worker's lease is over", async || {
+        let sql = "UPDATE run SET lease_until = now() - interval '1 minute'";
+        world.db.write.execute_unprepared(sql).await.is_ok()
+    })
+    .await;
+    let lost = async || {
+        world
+            .runs()
+            .await
+            .iter()
+            .any(|run| run.state == State::Finished)
+    };
+    testkit::eventually(PATIENCE, "the run is reaped after all", lost).await;
+    assert!(back.elapsed() >= LEASE, "{:?}", back.elapsed());
+    world.waits_for(2).await;
+    scheduler.stop().await;
+}
+
+#[tokio::test]
+async fn a_scheduler_stops_while_the_database_is_away() {
+    let (mut server, world) = server().await;
+    world.add_providers(1).await;
+    let scheduler = Role::start(&world, config());
+    world.waits_for(1).await;
+    server.stop().await;
+    scheduler.stop().await;
+}
