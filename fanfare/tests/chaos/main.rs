@@ -8,8 +8,13 @@
 mod checker;
 mod expected;
 mod history;
+mod postgres_gone;
 mod queue_keys;
+mod redis_gone;
+mod schedulers;
 mod sql;
+mod stopping;
 mod watch;
+mod worker_frozen;
 mod worker_killed;
 mod world;

@@ -20,7 +20,7 @@ impl Watch {
             .timeout(Duration::from_secs(5))
             .build()
             .unwrap();
-        let url = format!("{origin}/v1/events/search?limit=5");
+        let url = format!("{origin}/v1/events/search");
         let stop = CancellationToken::new();
         let stopped = stop.clone();
         let asking = tokio::spawn(async move {
