@@ -1,6 +1,7 @@
 //! The fan-out at scale: claims, the queue alone, and the whole path.
 
 mod claims;
+mod growth;
 mod path;
 mod queue_alone;
 pub(crate) mod role;
@@ -22,6 +23,7 @@ struct Scale {
     latencies: usize,
     providers: usize,
     processes: &'static [usize],
+    known: [usize; 2],
 }
 
 const FULL: Scale = Scale {
@@ -30,6 +32,7 @@ const FULL: Scale = Scale {
     latencies: 500,
     providers: 2_000,
     processes: &[1, 2, 4],
+    known: [100, 100_000],
 };
 
 const QUICK: Scale = Scale {
@@ -38,6 +41,7 @@ const QUICK: Scale = Scale {
     latencies: 20,
     providers: 20,
     processes: &[1],
+    known: [10, 100],
 };
 
 pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
@@ -50,5 +54,6 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     let redis = RedisServer::start().await;
     claims::run(&postgres, &redis, scale.due).await?;
     queue_alone::run(&redis, scale.jobs, scale.latencies).await?;
-    path::run(&postgres, &redis, scale.providers, scale.processes).await
+    path::run(&postgres, &redis, scale.providers, scale.processes).await?;
+    growth::run(&postgres, scale.known).await
 }

@@ -58,7 +58,7 @@ pub(crate) async fn run(
     Ok(())
 }
 
-async fn with_providers(
+pub(super) async fn with_providers(
     postgres: &PostgresServer,
     name: &str,
     simulator: &Simulator,
@@ -83,6 +83,13 @@ async fn one_by_one(
     providers: usize,
 ) -> anyhow::Result<Duration> {
     let db = with_providers(postgres, "one_by_one", simulator).await?;
+    let took = sequential(&db, providers).await?;
+    db.close().await;
+    Ok(took)
+}
+
+/// Claims and syncs that many due providers one after another, without a queue.
+pub(super) async fn sequential(db: &Database, providers: usize) -> anyhow::Result<Duration> {
     let limits = fetch::Limits::default();
     let tools = Tools {
         db: db.clone(),
@@ -99,18 +106,16 @@ async fn one_by_one(
     let started = Instant::now();
     let mut synced = 0;
     while synced < providers {
-        let claimed = claim::claim_due(&db, Uuid::now_v7(), None, 500).await?;
+        let claimed = claim::claim_due(db, Uuid::now_v7(), None, 500).await?;
         for run in claimed.context("the fan-out is sealed")? {
-            let Begin::Begun(begun) = lease::begin(&db, run.id, ask).await? else {
+            let Begin::Begun(begun) = lease::begin(db, run.id, ask).await? else {
                 anyhow::bail!("a run is not to be begun");
             };
             worker::sync_provider(&tools, &begun).await?;
             synced += 1;
         }
     }
-    let took = started.elapsed();
-    db.close().await;
-    Ok(took)
+    Ok(started.elapsed())
 }
 
 struct Measured {

@@ -1,0 +1,40 @@
+//! The benchmarks run; what they measure here means nothing.
+
+use std::process::Command;
+use std::time::Duration;
+
+use testkit::Process;
+
+/// A safety net for a slow machine.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+async fn prints(arguments: &[&str], figures: &[&str]) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bench"));
+    command.args(arguments);
+    let process = Process::start(&command);
+    assert!(process.wait(PATIENCE).await.success());
+    let printed = process.lines().join("\n");
+    for figure in figures {
+        assert!(printed.contains(figure), "no `{figure}` in:\n{printed}");
+    }
+}
+
+#[tokio::test]
+async fn the_fan_out_is_measured() {
+    let figures = [
+        "claims: 1000 due at once",
+        "queue: 1000 no-op jobs",
+        "from push to start on an idle queue",
+        "an idle worker takes",
+        "one after another",
+        "statements a sync",
+        "growth: a sync takes",
+    ];
+    prints(&["fanout", "--quick"], &figures).await;
+}
+
+#[tokio::test]
+async fn a_sync_is_measured() {
+    let figures = ["all new", "one round on", "unchanged", "row copy"];
+    prints(&["sync", "--events", "200", "--rounds", "1"], &figures).await;
+}
