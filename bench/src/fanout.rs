@@ -24,6 +24,7 @@ struct Scale {
     providers: usize,
     processes: &'static [usize],
     known: [usize; 2],
+    synced: usize,
 }
 
 const FULL: Scale = Scale {
@@ -33,6 +34,7 @@ const FULL: Scale = Scale {
     providers: 2_000,
     processes: &[1, 2, 4],
     known: [100, 100_000],
+    synced: 300,
 };
 
 const QUICK: Scale = Scale {
@@ -42,6 +44,7 @@ const QUICK: Scale = Scale {
     providers: 20,
     processes: &[1],
     known: [10, 100],
+    synced: 10,
 };
 
 pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
@@ -55,5 +58,5 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     claims::run(&postgres, &redis, scale.due).await?;
     queue_alone::run(&redis, scale.jobs, scale.latencies).await?;
     path::run(&postgres, &redis, scale.providers, scale.processes).await?;
-    growth::run(&postgres, scale.known).await
+    growth::run(&postgres, scale.known, scale.synced).await
 }

@@ -19,16 +19,19 @@ use crate::cli::{Cli, Command};
 use crate::options::{LogFormat, LogOptions};
 use crate::show;
 
+/// What a role logs unless told otherwise: its own words, and of the libraries' only warnings.
+const ROLE: &str = "info,apalis_core=warn,opentelemetry=warn,opentelemetry_sdk=warn";
+
 /// Runs one command to its end.
 pub(crate) async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let instance = crate::start::worker_name();
     let (role, default_filter) = match &cli.command {
         Command::Demo(_) => ("demo", "warn"),
-        Command::All(_) => ("all", "info"),
-        Command::Api(_) => ("api", "info"),
-        Command::Scheduler(_) => ("scheduler", "info"),
-        Command::Worker(options) if options.command.is_none() => ("worker", "info"),
-        Command::Simulate(_) => ("simulate", "info"),
+        Command::All(_) => ("all", ROLE),
+        Command::Api(_) => ("api", ROLE),
+        Command::Scheduler(_) => ("scheduler", ROLE),
+        Command::Worker(options) if options.command.is_none() => ("worker", ROLE),
+        Command::Simulate(_) => ("simulate", ROLE),
         _ => ("command", "warn"),
     };
     let telemetry = telemetry(role, &instance, default_filter, &cli.log)?;

@@ -11,15 +11,18 @@ use super::path;
 use crate::show;
 
 const EVENTS: usize = 20;
-/// Syncs that are measured at each size.
-const SYNCED: usize = 300;
 /// Times that each size is measured, in turns.
 const ROUNDS: usize = 3;
 
-pub(crate) async fn run(postgres: &PostgresServer, sizes: [usize; 2]) -> anyhow::Result<()> {
+/// Measures `synced` syncs among each of two numbers of known providers.
+pub(crate) async fn run(
+    postgres: &PostgresServer,
+    sizes: [usize; 2],
+    synced: usize,
+) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
     let config = simulator::Config {
-        providers: SYNCED,
+        providers: synced,
         events: EVENTS,
         bad_items: false,
         ..simulator::Config::default()
@@ -41,14 +44,14 @@ pub(crate) async fn run(postgres: &PostgresServer, sizes: [usize; 2]) -> anyhow:
                 ))
                 .await?;
             db.write.execute_unprepared("ANALYZE").await?;
-            costs.push(path::sequential(&db, SYNCED).await?);
+            costs.push(path::sequential(&db, synced).await?);
             db.close().await;
         }
     }
     stop.cancel();
     simulator.stopped().await;
     let [few, many] = costs.map(median);
-    let each = |took: Duration| took.as_secs_f64() * 1000.0 / SYNCED as f64;
+    let each = |took: Duration| took.as_secs_f64() * 1000.0 / synced as f64;
     show::line(&format!(
         "growth: a sync takes {:.2} ms among {} known providers and {:.2} ms among {}; ratio {:.2} (at \
          most 1.50)",
