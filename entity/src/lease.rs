@@ -200,6 +200,9 @@ async fn postpone(
 /// Extends the leases of those of `runs` that `worker` holds, in one statement, and gives run and
 /// token of each. A run that is missing from it is no longer the worker's.
 ///
+/// A run that is amid its commit is passed over: to wait for it would cost the others their leases,
+/// and the reaper passes it over as well.
+///
 /// A run that the worker holds and does not name is left to the reaper: the worker does not know
 /// that it began it, because the answer was lost.
 ///
@@ -213,14 +216,18 @@ pub async fn renew(
 ) -> Result<Vec<(Uuid, i64)>, DbErr> {
     let dialect = Dialect::of(&db.write);
     let sql = format!(
-        "UPDATE run SET lease_until = {} WHERE worker = $1 AND state = 'running' AND id {} \
-         RETURNING id, token",
-        dialect.now_plus_ms("$2"),
-        dialect.in_ids("$3")
+        "WITH free AS MATERIALIZED ( \
+             SELECT id FROM run WHERE worker = $1 AND state = 'running' AND id {} {}) \
+         UPDATE run SET lease_until = {} WHERE id IN (SELECT id FROM free)",
+        dialect.in_ids("$3"),
+        dialect.lock_skipping("run"),
+        dialect.now_plus_ms("$2")
     );
     let values = vec![worker.into(), millis(lease).into(), dialect.ids(runs)];
-    let statement = dialect.statement(sql, values);
-    tokens(db.write.query_all_raw(statement).await?)
+    db.write.execute_raw(dialect.statement(sql, values)).await?;
+    let mut held = held(db, worker).await?;
+    held.retain(|(run, _)| runs.contains(run));
+    Ok(held)
 }
 
 /// Run and token of each run that `worker` holds, without a sign of life.
