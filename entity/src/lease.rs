@@ -3,13 +3,16 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use sea_orm::{ActiveEnum, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, QueryResult};
+use sea_orm::{
+    ActiveEnum, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, QueryFilter,
+    QueryResult,
+};
 use uuid::Uuid;
 
 use crate::dialect::Dialect;
 use crate::host::{self, Admission, Politeness};
 use crate::run::Postponed;
-use crate::{Database, provider};
+use crate::{Database, provider, run};
 
 /// A run that a worker holds. Every write of the run names all three of run, worker and token: a
 /// worker that was taken for dead, or was handed the job twice, finds no such row.
@@ -245,6 +248,24 @@ fn tokens(rows: Vec<QueryResult>) -> Result<Vec<(Uuid, i64)>, DbErr> {
     rows.iter()
         .map(|row| Ok((row.try_get_by_index(0)?, row.try_get_by_index(1)?)))
         .collect()
+}
+
+/// Tells whether `worker` holds a run: for one that asked to begin it and got no answer.
+///
+/// # Errors
+/// Whatever the database answers.
+pub async fn of(db: &Database, run: Uuid, worker: &str) -> Result<Option<Held>, DbErr> {
+    let row = run::Entity::find_by_id(run)
+        .filter(run::Column::Worker.eq(worker))
+        .filter(run::Column::State.eq(run::State::Running))
+        .one(&db.write)
+        .await?;
+    Ok(row.map(|row| Held {
+        run,
+        provider_id: row.provider_id,
+        token: row.token,
+        worker: worker.to_owned(),
+    }))
 }
 
 /// Puts a run back to the queue, unfinished, under a higher token; the caller pushes it. False: it

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use apalis::prelude::Data;
+use entity::DbErr;
 use entity::claim::{self, Share, ToPush};
 use entity::commit::Finish;
 use entity::host::{self, Politeness};
 use entity::lease::{self, Ask, Begin, Begun, Held};
 use entity::run::Postponed;
-use entity::{Database, DbErr};
 use futures::FutureExt;
 use queue::{Delivery, Producer, Push, SyncJob, TraceContext};
 use tokio::time::Instant;
@@ -90,7 +90,7 @@ async fn handle(job: SyncJob, delivery: &Delivery, context: &Context) {
         Ok(Begin::Stale) => return tell(&Ended::Stale, &job.run, ""),
         Err(error) => {
             tracing::warn!(error = %telemetry::Chain(&error), run = %job.run, "run could not be begun, it will be pushed again");
-            return;
+            return let_go(context, job.run).await;
         }
     };
     let provider = begun.provider.name.clone();
@@ -101,7 +101,7 @@ async fn handle(job: SyncJob, delivery: &Delivery, context: &Context) {
             put_off(context, &begun.held, reason).await;
             return tell(&ended, &job.run, &provider);
         }
-        Ended::HandBack if hand_back(db, &begun.held, context.lease).await => delivery.hand_back(),
+        Ended::HandBack if hand_back(context, &begun.held).await => delivery.hand_back(),
         _ => {}
     }
     tell(&ended, &job.run, &provider);
@@ -190,22 +190,49 @@ async fn push(producer: &Producer, run: ToPush) {
     }
 }
 
-/// Hands a run back, trying for as long as it would be believed anyway. False: it was no longer
-/// this worker's, or the database stays away and the reaper will see to it.
-async fn hand_back(db: &Database, held: &Held, lease: Duration) -> bool {
+/// Hands a run back. False: it was no longer this worker's, or the worker stops and the reaper will
+/// see to it.
+async fn hand_back(context: &Context, held: &Held) -> bool {
+    let db = &context.tools.db;
+    let handed_back = in_the_end(context, || lease::hand_back(db, held));
+    handed_back.await.unwrap_or(false)
+}
+
+/// Hands a run back that may have begun although the answer was lost: nobody would work on it.
+async fn let_go(context: &Context, run: uuid::Uuid) {
+    let db = &context.tools.db;
+    let held = in_the_end(context, || lease::of(db, run, &context.worker));
+    if let Some(Some(held)) = held.await {
+        hand_back(context, &held).await;
+    }
+}
+
+/// Asks the database until it answers: a run that is not handed back after an outage would look as
+/// if it had killed its worker. `None`: it has not answered, and the worker is to end.
+async fn in_the_end<T, F: Future<Output = Result<T, DbErr>>>(
+    context: &Context,
+    ask: impl Fn() -> F,
+) -> Option<T> {
     const PAUSE: Duration = Duration::from_millis(500);
-    let trying = async {
+    let asking = async {
         loop {
-            match lease::hand_back(db, held).await {
-                Ok(done) => return done,
+            match ask().await {
+                Ok(answer) => return answer,
                 Err(error) => {
-                    tracing::debug!(error = %telemetry::Chain(&error), run = %held.run, "run could not be handed back yet");
+                    tracing::debug!(error = %telemetry::Chain(&error), "run could not be handed back yet");
                     tokio::time::sleep(PAUSE).await;
                 }
             }
         }
     };
-    tokio::time::timeout(lease, trying).await.unwrap_or(false)
+    let given_up = async {
+        context.deadline.cancelled().await;
+        tokio::time::sleep(context.lease).await;
+    };
+    tokio::select! {
+        answer = asking => Some(answer),
+        () = given_up => None,
+    }
 }
 
 /// Puts a run off; where that fails it is handed back, as after any other failure of the database.
@@ -213,7 +240,7 @@ async fn put_off(context: &Context, held: &Held, reason: Postponed) {
     let db = &context.tools.db;
     if let Err(error) = lease::put_off(db, held, reason).await {
         tracing::debug!(error = %telemetry::Chain(&error), run = %held.run, "run could not be put off, it is handed back");
-        hand_back(db, held, context.lease).await;
+        hand_back(context, held).await;
     }
 }
 
