@@ -2,7 +2,10 @@
 
 use std::{
     collections::HashSet,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -256,5 +259,41 @@ async fn work_goes_on_while(world: &World, fault: &str) {
             .is_ok_and(|depth| depth.waiting == 0)
     })
     .await;
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_wake_up_is_lost_while_the_processors_are_busy() {
+    let world = World::new().await;
+    // Longer than the patience of the test: nothing but its own wake-up starts a job.
+    let queue = queue::open(QueueConfig {
+        block: Duration::from_secs(120),
+        ..world.config()
+    })
+    .await
+    .unwrap();
+    let (send, mut started) = mpsc::unbounded_channel();
+    let worker = Worker::start(&queue, 4, move |job, _, _| {
+        let send = send.clone();
+        Box::pin(async move { send.send(job.run).unwrap() })
+    });
+    let producer = queue.producer();
+    let over = Arc::new(AtomicBool::new(false));
+    let busy: Vec<_> = (0..6)
+        .map(|_| {
+            let over = Arc::clone(&over);
+            std::thread::spawn(move || while !over.load(Ordering::Relaxed) {})
+        })
+        .collect();
+    for _ in 0..200 {
+        let job = push();
+        let run = job.job.run;
+        producer.push(&[job]).await.unwrap();
+        assert_eq!(within("the job starts", started.recv()).await, Some(run));
+    }
+    over.store(true, Ordering::Relaxed);
+    for thread in busy {
+        thread.join().unwrap();
+    }
     worker.stop().await;
 }

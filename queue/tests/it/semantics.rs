@@ -45,7 +45,8 @@ on_both_sources!(
     a_finished_job_can_be_pushed_again,
     two_consumers_get_each_job_exactly_once,
     no_more_jobs_are_held_than_slots_are_free,
-    ten_thousand_jobs_drain,
+    ten_thousand_jobs_due_at_once_drain,
+    sixty_thousand_jobs_due_at_once_drain,
     a_panic_frees_the_slot_and_acknowledges,
     a_job_that_is_handed_back_comes_again_first,
     a_dropped_worker_returns_its_jobs,
@@ -225,9 +226,17 @@ async fn no_more_jobs_are_held_than_slots_are_free(queue: &Queue) {
     worker.stop().await;
 }
 
-async fn ten_thousand_jobs_drain(queue: &Queue) {
-    let jobs = pushes(10_000);
-    assert_eq!(queue.producer().push(&jobs).await.unwrap(), 10_000);
+async fn ten_thousand_jobs_due_at_once_drain(queue: &Queue) {
+    jobs_due_at_once_drain(queue, 10_000).await;
+}
+
+async fn sixty_thousand_jobs_due_at_once_drain(queue: &Queue) {
+    jobs_due_at_once_drain(queue, 60_000).await;
+}
+
+async fn jobs_due_at_once_drain(queue: &Queue, count: usize) {
+    let jobs = pushes(count);
+    assert_eq!(queue.producer().push(&jobs).await.unwrap(), count);
     let done = Arc::new(AtomicUsize::new(0));
     let worker = Worker::start(queue, 64, {
         let done = Arc::clone(&done);
@@ -239,7 +248,7 @@ async fn ten_thousand_jobs_drain(queue: &Queue) {
         }
     });
     drained(queue).await;
-    assert_eq!(done.load(Ordering::SeqCst), 10_000);
+    assert_eq!(done.load(Ordering::SeqCst), count);
     worker.stop().await;
 }
 

@@ -13,19 +13,19 @@ use tokio_util::sync::CancellationToken;
 use crate::world::{Worker, World, eventually, pushes, runs, within};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn twenty_clean_stops_amid_work_strand_nothing_in_redis() {
+async fn a_hundred_clean_stops_amid_work_strand_nothing_in_redis() {
     let world = World::new().await;
     clean_stops(&world.queue().await).await;
     world.nothing_is_left().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn twenty_clean_stops_amid_work_strand_nothing_in_process() {
+async fn a_hundred_clean_stops_amid_work_strand_nothing_in_process() {
     clean_stops(&queue::open(QueueConfig::default()).await.unwrap()).await;
 }
 
 async fn clean_stops(queue: &Queue) {
-    for round in 0..20 {
+    for round in 0..100 {
         let jobs = pushes(200);
         queue.producer().push(&jobs).await.unwrap();
         let done = Arc::new(Mutex::new(Vec::new()));
@@ -42,7 +42,7 @@ async fn clean_stops(queue: &Queue) {
             })
         };
         let worker = start();
-        for _ in 0..=round * 7 {
+        for _ in 0..=round * 7 % 140 {
             within("a job begins", begun.recv()).await.unwrap();
         }
         worker.stop().await;
