@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod checker;
+mod deadly_feed;
 mod expected;
 mod history;
 mod postgres_gone;
