@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use entity::claim::{push_overdue, release_all};
-use entity::lease::{self, hand_back, held, renew};
-use entity::{provider, run};
+use entity::lease::{self, hand_back, held, put_off, renew};
+use entity::provider;
+use entity::run::{self, Postponed, State};
 use uuid::Uuid;
 
 use crate::on_both_databases;
@@ -18,6 +19,8 @@ on_both_databases!(
     a_handed_back_run_is_queued_under_a_higher_token,
     a_run_that_was_begun_again_cannot_be_handed_back_by_its_former_holder,
     a_paused_providers_run_cannot_be_handed_back,
+    a_run_that_is_put_off_waits_for_its_reason,
+    a_worker_that_got_no_answer_finds_out_what_it_holds,
     releasing_puts_all_that_runs_back_to_the_queue,
 );
 
@@ -148,6 +151,37 @@ async fn a_paused_providers_run_cannot_be_handed_back(world: World) {
     let before = world.everything().await;
     assert!(!hand_back(&world.db, &begun.held).await.unwrap());
     assert_eq!(world.everything().await, before);
+}
+
+async fn a_run_that_is_put_off_waits_for_its_reason(world: World) {
+    world.add(&["acme"]).await;
+    let begun = world.begun("acme").await;
+    let reason = Postponed::Suspect;
+    assert!(put_off(&world.db, &begun.held, reason).await.unwrap());
+    let run = world.run(begun.held.run).await;
+    assert_eq!((run.state, run.token, run.worker), (State::Queued, 2, None));
+    assert_eq!((run.postponed_for, run.lease_until), (Some(reason), None));
+    assert!(!put_off(&world.db, &begun.held, reason).await.unwrap());
+    assert_eq!(world.provider("acme").await.token, 2);
+    let again = world.begin(run.id).await.unwrap();
+    assert_eq!(
+        (again.held.token, world.run(run.id).await.postponed_for),
+        (2, None)
+    );
+}
+
+async fn a_worker_that_got_no_answer_finds_out_what_it_holds(world: World) {
+    world.add(&["acme"]).await;
+    let run = world.claim(1).await[0];
+    assert_eq!(lease::of(&world.db, run, WORKER).await.unwrap(), None);
+    let begun = world.begin(run).await.unwrap();
+    let found = lease::of(&world.db, run, WORKER).await.unwrap();
+    assert_eq!(found, Some(begun.held.clone()));
+    assert_eq!(lease::of(&world.db, run, "worker-2").await.unwrap(), None);
+    world
+        .commit(&begun, &entity::commit::Changes::default())
+        .await;
+    assert_eq!(lease::of(&world.db, run, WORKER).await.unwrap(), None);
 }
 
 async fn releasing_puts_all_that_runs_back_to_the_queue(world: World) {
