@@ -188,7 +188,8 @@ async fn postpone(
 ) -> Result<Begin, DbErr> {
     let dialect = Dialect::of(db);
     let sql = format!(
-        "UPDATE run SET next_push_at = {}, postponed_for = $3 WHERE id = $1 AND state = 'queued'",
+        "UPDATE run SET next_push_at = {}, push_count = 0, postponed_for = $3 \
+         WHERE id = $1 AND state = 'queued'",
         dialect.now_plus_ms("$2")
     );
     let values = vec![run.into(), wait_ms.into(), reason.to_value().into()];
@@ -302,7 +303,7 @@ async fn put_back(
     let provider = tx.execute_raw(dialect.statement(sql, values)).await?;
     let sql = format!(
         "UPDATE run SET state = 'queued', token = token + 1, worker = NULL, lease_until = NULL, \
-         started_at = NULL, next_push_at = {}, postponed_for = $5 \
+         started_at = NULL, next_push_at = {}, push_count = 0, postponed_for = $5 \
          WHERE id = $1 AND state = 'running' AND worker = $2 AND token = $3",
         dialect.now_plus_ms("$4")
     );
