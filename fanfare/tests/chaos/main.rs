@@ -6,7 +6,9 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod checker;
+mod clocks;
 mod deadly_feed;
+mod delivered_twice;
 mod expected;
 mod history;
 mod postgres_gone;
