@@ -1,4 +1,4 @@
-//! The job handler: begin the run, sync its provider, and let go of it in one of four ways.
+//! The job handler: begin the run, sync its provider, and let go of it.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;

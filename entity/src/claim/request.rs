@@ -1,0 +1,115 @@
+//! Syncs that someone asked for: claimed whether they are due or not, or joined if they are on.
+
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, FromQueryResult};
+use uuid::Uuid;
+
+use super::{ToPush, enqueue, join, to_push};
+use crate::Database;
+use crate::dialect::Dialect;
+
+#[derive(FromQueryResult)]
+struct Request {
+    fan_out_id: Uuid,
+    provider_id: i64,
+    traceparent: Option<String>,
+}
+
+/// Takes up to `limit` requested syncs: a provider that is being synced already lends its run to
+/// the fan-out, any other that is neither paused nor retired is claimed, due or not. A fan-out
+/// whose requests are all taken is sealed. Gives the runs that are new, or `None` if nothing was
+/// requested.
+///
+/// # Errors
+/// Whatever the database answers; nothing is taken then.
+pub async fn take_requests(db: &Database, limit: u64) -> Result<Option<Vec<ToPush>>, DbErr> {
+    let tx = db.begin().await?;
+    let dialect = Dialect::of(&tx);
+    let sql = format!(
+        "SELECT q.fan_out_id, q.provider_id, f.traceparent \
+         FROM fan_out_request q JOIN fan_out f ON f.id = q.fan_out_id \
+         ORDER BY q.fan_out_id, q.provider_id LIMIT $1 {}",
+        dialect.lock_skipping("q")
+    );
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let requests = Request::find_by_statement(dialect.statement(sql, vec![limit.into()]))
+        .all(&tx)
+        .await?;
+    if requests.is_empty() {
+        return Ok(None);
+    }
+    let mut fan_outs: Vec<Uuid> = requests.iter().map(|request| request.fan_out_id).collect();
+    fan_outs.dedup();
+    let mut pushes = Vec::new();
+    for fan_out in &fan_outs {
+        let of_it = || {
+            requests
+                .iter()
+                .filter(|request| request.fan_out_id == *fan_out)
+        };
+        let traceparent = of_it().find_map(|request| request.traceparent.clone());
+        let providers: Vec<i64> = of_it().map(|request| request.provider_id).collect();
+        let claimed = claim_or_join(&tx, *fan_out, traceparent.as_deref(), &providers).await?;
+        pushes.extend(to_push(&claimed, traceparent.as_deref()));
+    }
+    seal_taken(&tx, &fan_outs).await?;
+    tx.commit().await?;
+    Ok(Some(pushes))
+}
+
+#[derive(FromQueryResult)]
+struct Claimable {
+    id: i64,
+    current_run: Option<Uuid>,
+}
+
+async fn claim_or_join(
+    tx: &DatabaseTransaction,
+    fan_out: Uuid,
+    traceparent: Option<&str>,
+    providers: &[i64],
+) -> Result<Vec<(Uuid, i64)>, DbErr> {
+    let dialect = Dialect::of(tx);
+    let sql = format!(
+        "SELECT id, current_run FROM provider WHERE id {} AND retired_at IS NULL \
+         AND (paused_at IS NULL OR paused_until <= {}) ORDER BY id {}",
+        dialect.in_numbers("$1"),
+        dialect.now(),
+        dialect.lock_waiting("provider")
+    );
+    let list = vec![dialect.numbers(providers)];
+    let locked = Claimable::find_by_statement(dialect.statement(sql, list))
+        .all(tx)
+        .await?;
+    let free: Vec<i64> = locked
+        .iter()
+        .filter(|provider| provider.current_run.is_none())
+        .map(|provider| provider.id)
+        .collect();
+    let running: Vec<(Uuid, i64)> = locked
+        .iter()
+        .filter_map(|provider| Some((provider.current_run?, provider.id)))
+        .collect();
+    let claimed = enqueue(tx, &free, traceparent).await?;
+    join(tx, fan_out, &claimed).await?;
+    join(tx, fan_out, &running).await?;
+    let sql = format!(
+        "DELETE FROM fan_out_request WHERE fan_out_id = $1 AND provider_id {}",
+        dialect.in_numbers("$2")
+    );
+    let values = vec![fan_out.into(), dialect.numbers(providers)];
+    tx.execute_raw(dialect.statement(sql, values)).await?;
+    Ok(claimed)
+}
+
+async fn seal_taken(tx: &DatabaseTransaction, fan_outs: &[Uuid]) -> Result<(), DbErr> {
+    let dialect = Dialect::of(tx);
+    let sql = format!(
+        "UPDATE fan_out SET sealed_at = {} WHERE id {} AND sealed_at IS NULL \
+         AND NOT EXISTS (SELECT 1 FROM fan_out_request q WHERE q.fan_out_id = fan_out.id)",
+        dialect.now(),
+        dialect.in_ids("$1")
+    );
+    tx.execute_raw(dialect.statement(sql, vec![dialect.ids(fan_outs)]))
+        .await?;
+    Ok(())
+}
