@@ -19,7 +19,11 @@ async fn amid_a_sync() -> (World, String) {
     let name = world.simulator.provider_names().remove(0);
     world.simulator.set_behavior(&name, Behavior::Hang).unwrap();
     world
-        .add(&[name.clone()], "127.0.0.1", Duration::from_secs(600))
+        .add(
+            std::slice::from_ref(&name),
+            "127.0.0.1",
+            Duration::from_secs(600),
+        )
         .await;
     world.start_scheduler();
     world.start_worker(4, Politeness::default());
@@ -105,7 +109,11 @@ async fn a_new_provider_and_a_changed_interval_need_no_restart() {
     let name = world.simulator.provider_names().remove(0);
     let requests = |world: &World| world.simulator.stats().total.requests;
     world
-        .add(&[name.clone()], "127.0.0.1", Duration::from_secs(600))
+        .add(
+            std::slice::from_ref(&name),
+            "127.0.0.1",
+            Duration::from_secs(600),
+        )
         .await;
     testkit::eventually(PATIENCE, "it is visited", async || requests(&world) == 1).await;
     world
