@@ -6,8 +6,10 @@ use chrono::{DateTime, Utc};
 use entity::commit::{self, Change, Changes, Committed, Counts, Durations, Finish, Upsert};
 use entity::event::{Content, SellMode, Zone};
 use entity::event_change::Kind;
+use entity::host::Politeness;
+use entity::lease::{self, Ask, Begin};
 use entity::run::Outcome;
-use entity::{Database, claim, lease, provider};
+use entity::{Database, claim, provider};
 use uuid::Uuid;
 
 pub(crate) const PROVIDER: &str = "primary";
@@ -62,8 +64,15 @@ pub(crate) async fn store(db: &Database, events: &[Content], gone: &[Uuid]) {
     provider::resume(db, PROVIDER).await.unwrap();
     let claimed = claim::claim_due(db, Uuid::now_v7(), None, 1).await.unwrap();
     let run = claimed.unwrap()[0].id;
-    let lease = Duration::from_secs(60);
-    let begun = lease::begin(db, run, "test", lease).await.unwrap().unwrap();
+    let ask = Ask {
+        worker: "test",
+        lease: Duration::from_secs(60),
+        politeness: Politeness::default(),
+        holds_suspect: false,
+    };
+    let Begin::Begun(begun) = lease::begin(db, run, ask).await.unwrap() else {
+        panic!("the run is not to be begun");
+    };
     let changes = changes(events, gone);
     let finish = Finish {
         outcome: Outcome::Stored,
@@ -77,6 +86,8 @@ pub(crate) async fn store(db: &Database, events: &[Content], gone: &[Uuid]) {
         consecutive_failures: 0,
         remember: commit::Remember::Keep,
         revision: begun.provider.revision,
+        crashed: false,
+        left_alone: None,
     };
     let committed = commit::commit(db, &begun.held, &finish, &changes).await;
     assert!(matches!(committed.unwrap(), Committed::Yes(_)));
