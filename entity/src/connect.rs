@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sea_orm::sqlx;
 use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
+use sea_orm::sqlx::{self, Connection};
 use sea_orm::{
     ConnectOptions, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, RuntimeErr,
     SqliteTransactionMode, TransactionOptions, TransactionTrait,
@@ -281,6 +281,18 @@ fn sqlite_options(config: &Config, connections: u32, query_only: bool) -> Connec
             .foreign_keys(true)
             .busy_timeout(Duration::from_secs(10))
             .pragma("query_only", if query_only { "on" } else { "off" })
+    });
+    // A full disk makes SQLite roll back by itself. The driver, whose own rollback then fails, takes
+    // the connection for being amid a transaction for ever: whatever is written over it later seems
+    // to be committed and never is. Such a connection is closed.
+    options.map_sqlx_sqlite_pool_opts(|pool| {
+        pool.after_release(|connection, _| {
+            Box::pin(async move {
+                // The rollback of a dropped transaction is under way; this comes after it.
+                connection.ping().await?;
+                Ok(!connection.is_in_transaction())
+            })
+        })
     });
     // Writers queue for the one connection; a long commit before them is no fault.
     options.acquire_timeout(Duration::from_secs(60));
