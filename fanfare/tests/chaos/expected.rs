@@ -3,8 +3,8 @@
 use chrono::{DateTime, NaiveDateTime, Utc};
 use entity::event::{self, SellMode, Zone};
 use entity::provider;
-use jiff::civil;
 use jiff::tz::TimeZone;
+use jiff::{Zoned, civil};
 use simulator::{ExpectedEvent, TruthZone};
 use uuid::Uuid;
 
@@ -72,8 +72,8 @@ impl Row {
             title: event.title,
             starts_at: at(event.starts_local),
             ends_at: event.ends_local.map(at),
-            starts_local: event.starts_local,
-            ends_local: event.ends_local,
+            starts_local: at_place(event.starts_local, &zone),
+            ends_local: event.ends_local.map(|local| at_place(local, &zone)),
             sell_from: event.sell_from.map(at),
             sell_to: event.sell_to.map(at),
             sold_out: event.sold_out,
@@ -105,8 +105,18 @@ fn zone_of(zone: TruthZone) -> Zone {
 /// A time on a clock at the place. One that daylight saving skips or repeats is taken as RFC 5545
 /// has it, which jiff calls compatible and does by itself.
 fn instant(local: NaiveDateTime, zone: &TimeZone) -> DateTime<Utc> {
+    let at = zoned(local, zone).timestamp();
+    DateTime::from_timestamp(at.as_second(), 0).unwrap()
+}
+
+/// What the clock at the place shows then: it never shows a time that daylight saving skips.
+fn at_place(local: NaiveDateTime, zone: &TimeZone) -> NaiveDateTime {
+    let shown = zoned(local, zone).datetime().to_string();
+    shown.parse().unwrap()
+}
+
+fn zoned(local: NaiveDateTime, zone: &TimeZone) -> Zoned {
     let text = local.format("%Y-%m-%dT%H:%M:%S").to_string();
     let local: civil::DateTime = text.parse().unwrap();
-    let at = local.to_zoned(zone.clone()).unwrap().timestamp();
-    DateTime::from_timestamp(at.as_second(), 0).unwrap()
+    local.to_zoned(zone.clone()).unwrap()
 }

@@ -21,7 +21,7 @@ struct Event {
 pub(crate) async fn check(db: &Database) {
     const IN_ORDER: &str = "SELECT c.* FROM event_change c \
          JOIN dataset_commit d ON d.run_id = c.run_id ORDER BY d.version, c.position";
-    let rows = db.write.query_all_raw(sql::statement(IN_ORDER)).await;
+    let rows = db.write.query_all_raw(sql::statement(db, IN_ORDER)).await;
     let mut events: HashMap<Uuid, Event> = HashMap::new();
     for row in rows.unwrap() {
         let change = event_change::Model::from_query_result(&row, "").unwrap();

@@ -9,6 +9,7 @@ mod checker;
 mod clocks;
 mod deadly_feed;
 mod delivered_twice;
+mod embedded;
 mod expected;
 mod history;
 mod postgres_gone;

@@ -3,9 +3,7 @@
 
 use chrono::{DateTime, Utc};
 use entity::Database;
-use sea_orm::{
-    ConnectionTrait, DatabaseTransaction, DbBackend, Statement, TransactionTrait, TryGetable,
-};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, Statement, TransactionTrait, TryGetable};
 use testkit::{Process, eventually};
 
 use crate::world::PATIENCE;
@@ -17,7 +15,7 @@ impl Gate {
     /// Locks what a select finds.
     pub(crate) async fn close(db: &Database, select: &str) -> Self {
         let tx = db.write.begin().await.unwrap();
-        let locked = tx.query_all_raw(statement(&format!("{select} FOR UPDATE")));
+        let locked = tx.query_all_raw(statement(db, &format!("{select} FOR UPDATE")));
         assert!(!locked.await.unwrap().is_empty(), "nothing is locked");
         Self(tx)
     }
@@ -33,7 +31,7 @@ impl Gate {
 }
 
 pub(crate) async fn value<T: TryGetable>(db: &Database, select: &str) -> T {
-    let row = db.write.query_one_raw(statement(select)).await.unwrap();
+    let row = db.write.query_one_raw(statement(db, select)).await.unwrap();
     row.unwrap().try_get_by_index(0).unwrap()
 }
 
@@ -69,6 +67,6 @@ fn sessions_of(worker: &Process, state: &str) -> String {
     )
 }
 
-pub(crate) fn statement(sql: &str) -> Statement {
-    Statement::from_string(DbBackend::Postgres, sql)
+pub(crate) fn statement(db: &Database, sql: &str) -> Statement {
+    Statement::from_string(db.write.get_database_backend(), sql)
 }
