@@ -55,3 +55,32 @@ async fn hanging_providers_on_one_host_do_not_keep_others_from_their_interval() 
     assert!(intervals < 8.0, "four visits took {intervals:.1} intervals");
     world.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_provider_that_keeps_failing_is_visited_less_and_comes_back_by_itself() {
+    const FAILURES: u32 = 5;
+    let mut world = World::new(Config {
+        providers: 1,
+        ..Config::default()
+    })
+    .await;
+    let names = world.simulator.provider_names();
+    let fails = Behavior::FailTimes { times: FAILURES };
+    world.simulator.set_behavior(&names[0], fails).unwrap();
+    world.add(&names, "127.0.0.1", Duration::from_secs(1)).await;
+    world.start_scheduler();
+    world.start_worker(1, Politeness::default());
+    let broken = "SELECT count(*) FROM provider WHERE consecutive_failures = 5 \
+                  AND next_due_at - now() BETWEEN interval '2 s' AND interval '5 s'";
+    testkit::eventually(PATIENCE, "it is put off for some intervals", async || {
+        world.number(broken).await == 1
+    })
+    .await;
+    let well = "SELECT count(*) FROM provider WHERE consecutive_failures = 0 \
+                AND last_error IS NULL AND last_success_at IS NOT NULL";
+    testkit::eventually(PATIENCE, "it is well again", async || {
+        world.number(well).await == 1
+    })
+    .await;
+    world.stop().await;
+}
