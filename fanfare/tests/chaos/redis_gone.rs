@@ -72,12 +72,12 @@ async fn emptying_redis_amid_a_fan_out_forgets_no_provider() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_redis_that_is_killed_and_comes_back_empty_after_ten_seconds_is_waited_for() {
+async fn a_redis_that_is_killed_and_comes_back_empty_after_half_a_minute_is_waited_for() {
     let mut running = Running::start().await;
     let fan_out = running.amid_a_fan_out().await;
     running.world.redis.kill().await;
     // The fault is that it takes so long.
-    tokio::time::sleep(Duration::from_secs(10)).await;
+    tokio::time::sleep(Duration::from_secs(30)).await;
     running.world.redis.start_again().await;
     running.goes_on(fan_out).await;
 }
