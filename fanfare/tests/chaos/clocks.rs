@@ -46,7 +46,6 @@ async fn next_visit(db: &Database, name: &str) -> Duration {
     wait.to_std().unwrap_or_default()
 }
 
-#[expect(clippy::print_stderr, reason = "who reads the tests' output must know")]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_and_a_scheduler_five_minutes_off_change_nothing() {
     let Some(library) = libfaketime() else {

@@ -121,7 +121,6 @@ impl Drop for SmallDisk<'_> {
     }
 }
 
-#[expect(clippy::print_stderr, reason = "who reads the tests' output must know")]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_is_told_and_costs_nothing_once_there_is_room() {
     let embedded = Embedded::new(4, 2_000);
