@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::Database;
 use crate::dialect::Dialect;
 
-pub use push::{Share, hand_on, push_overdue};
+pub use push::{Share, hand_on, push_failed, push_overdue};
 pub use reap::{Lost, MOST_CRASHES, Reaped, reap, release_all};
 pub use request::take_requests;
 

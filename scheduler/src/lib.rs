@@ -17,7 +17,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use steadiness::Steadiness;
-use tick::Tick;
+use tick::{Reach, Tick};
 
 /// How a scheduler works.
 #[derive(Debug, Clone)]
@@ -65,6 +65,7 @@ pub async fn run(
         db: &db,
         producer: &producer,
         stop: &shutdown,
+        queue: Reach::default(),
     };
     let pruning = tokio::spawn(prune::run(db.clone(), config.retention, shutdown.clone()));
     tracing::info!("scheduler is ready");

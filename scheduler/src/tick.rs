@@ -1,6 +1,8 @@
 //! One tick: take what was asked for, reap what was lost, push what is overdue, claim what is due,
 //! and close what is over.
 
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use entity::claim::{self, ToPush};
@@ -22,10 +24,21 @@ pub(crate) struct Tick<'a> {
     pub(crate) db: &'a Database,
     pub(crate) producer: &'a Producer,
     pub(crate) stop: &'a CancellationToken,
+    pub(crate) queue: Reach,
+}
+
+/// Whether the queue can be reached.
+#[derive(Debug, Default)]
+pub(crate) struct Reach {
+    /// Not in this tick.
+    gone: AtomicBool,
+    /// An outage that is on has been told.
+    told: AtomicBool,
 }
 
 impl Tick<'_> {
     pub(crate) async fn run(&self, reap: bool) -> Result<(), DbErr> {
+        self.queue.gone.store(false, Relaxed);
         self.take_requests().await?;
         if reap {
             self.reap().await?;
@@ -43,7 +56,9 @@ impl Tick<'_> {
         while !self.stop.is_cancelled() {
             let taken = claim::take_requests(self.db, self.config.batch).await?;
             let Some(taken) = taken else { break };
-            self.push(taken).await;
+            if !self.push(taken).await? {
+                break;
+            }
         }
         Ok(())
     }
@@ -60,7 +75,7 @@ impl Tick<'_> {
                 "run lost: its worker gave no sign of life for a whole lease"
             );
         }
-        self.push(reaped.takeovers).await;
+        self.push(reaped.takeovers).await?;
         Ok(())
     }
 
@@ -68,8 +83,7 @@ impl Tick<'_> {
         while !self.stop.is_cancelled() {
             let overdue = claim::push_overdue(self.db, self.config.batch).await?;
             let all = (overdue.len() as u64) < self.config.batch;
-            self.push(overdue).await;
-            if all {
+            if !self.push(overdue).await? || all {
                 break;
             }
         }
@@ -118,21 +132,30 @@ impl Tick<'_> {
             let batch = claim::claim_due(self.db, fan_out, traceparent.as_deref(), limit).await?;
             let Some(batch) = batch else { break };
             let count = batch.len() as u64;
-            self.push(batch).await;
             claimed += count;
-            if count < limit {
+            if !self.push(batch).await? || count < limit {
                 break;
             }
         }
         Ok(claimed)
     }
 
-    /// Pushes runs that are claimed already. What can't be pushed now is pushed again when it is
-    /// overdue.
-    async fn push(&self, runs: Vec<ToPush>) {
+    /// Pushes runs that are claimed already. False: the queue can't be reached; they are pushed again
+    /// in a moment, and nothing more is tried in this tick, for each attempt may take seconds.
+    async fn push(&self, runs: Vec<ToPush>) -> Result<bool, DbErr> {
         if runs.is_empty() {
-            return;
+            return Ok(true);
         }
+        let ids: Vec<Uuid> = runs.iter().map(|run| run.id).collect();
+        let reached = !self.queue.gone.load(Relaxed) && self.try_push(runs).await;
+        if !reached {
+            self.queue.gone.store(true, Relaxed);
+            claim::push_failed(self.db, &ids).await?;
+        }
+        Ok(reached)
+    }
+
+    async fn try_push(&self, runs: Vec<ToPush>) -> bool {
         let pushes: Vec<Push> = runs
             .into_iter()
             .map(|run| Push {
@@ -143,12 +166,23 @@ impl Tick<'_> {
                 },
             })
             .collect();
-        if let Err(error) = self.producer.push(&pushes).await {
-            tracing::warn!(
-                error = %telemetry::Chain(&error),
-                runs = pushes.len(),
-                "runs could not be pushed, they will be pushed again within seconds"
-            );
+        match self.producer.push(&pushes).await {
+            Ok(_) => {
+                if self.queue.told.swap(false, Relaxed) {
+                    tracing::info!("runs can be pushed again");
+                }
+                true
+            }
+            Err(error) => {
+                if !self.queue.told.swap(true, Relaxed) {
+                    tracing::warn!(
+                        error = %telemetry::Chain(&error),
+                        runs = pushes.len(),
+                        "runs could not be pushed, they will be pushed again within seconds"
+                    );
+                }
+                false
+            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Runs that are in the database and should be in the queue: what makes losing the queue harmless.
 
-use sea_orm::{DbErr, FromQueryResult};
+use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
+use uuid::Uuid;
 
 use super::{PUSH_AGAIN_MOST, PUSH_AGAIN_MS, ToPush};
 use crate::Database;
@@ -33,6 +34,25 @@ pub async fn push_overdue(db: &Database, limit: u64) -> Result<Vec<ToPush>, DbEr
     ToPush::find_by_statement(dialect.statement(sql, vec![limit.into()]))
         .all(&db.write)
         .await
+}
+
+/// Makes queued runs due for a push again in a moment, because the queue could not be reached: the
+/// push that failed does not count.
+///
+/// # Errors
+/// Whatever the database answers.
+pub async fn push_failed(db: &Database, runs: &[Uuid]) -> Result<(), DbErr> {
+    const AGAIN_MS: &str = "1000";
+    let dialect = Dialect::of(&db.write);
+    let sql = format!(
+        "UPDATE run SET next_push_at = {}, push_count = 0 WHERE id {} AND state = 'queued'",
+        dialect.now_plus_ms(AGAIN_MS),
+        dialect.in_ids("$1")
+    );
+    db.write
+        .execute_raw(dialect.statement(sql, vec![dialect.ids(runs)]))
+        .await?;
+    Ok(())
 }
 
 /// What a run can wait for besides a worker.

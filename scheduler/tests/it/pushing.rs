@@ -9,7 +9,7 @@ use crate::world::World;
 
 on_both_databases!(
     runs_that_the_queue_has_lost_are_pushed_again_under_their_ids,
-    runs_that_a_full_queue_refused_are_pushed_later,
+    runs_that_the_queue_refused_are_pushed_as_soon_as_it_takes_them,
 );
 
 async fn make_overdue(world: &World) {
@@ -42,7 +42,7 @@ async fn runs_that_the_queue_has_lost_are_pushed_again_under_their_ids(mut world
     assert_eq!(pushed.count(), 119);
 }
 
-async fn runs_that_a_full_queue_refused_are_pushed_later(mut world: World) {
+async fn runs_that_the_queue_refused_are_pushed_as_soon_as_it_takes_them(mut world: World) {
     world.add_providers(5).await;
     let small = QueueConfig {
         memory_limit: 2,
@@ -59,7 +59,6 @@ async fn runs_that_a_full_queue_refused_are_pushed_later(mut world: World) {
     assert_eq!(world.waiting().await, 2);
 
     world.queue = queue::open(QueueConfig::default()).await.unwrap();
-    make_overdue(&world).await;
     let scheduler = Role::start(&world, config());
     world.waits_for(5).await;
     scheduler.stop().await;
