@@ -15,6 +15,7 @@ use crate::dialect::Dialect;
 use crate::event::{Content, DIGEST_BYTES};
 use crate::event_change::Kind;
 use crate::lease::{Held, millis};
+use crate::provider::OURSELVES;
 use crate::run::Outcome;
 use crate::write;
 
@@ -225,7 +226,7 @@ async fn finish_provider(
     ];
     let success = if succeeded {
         format!(
-            "last_success_at = {now}, paused_at = NULL, paused_reason = NULL, paused_until = NULL,"
+            "last_success_at = {now}, paused_at = NULL, paused_by = NULL, paused_reason = NULL, paused_until = NULL,"
         )
     } else {
         String::new()
@@ -264,6 +265,7 @@ fn crash_assignments(now: &str) -> String {
     format!(
         "consecutive_crashes = consecutive_crashes + 1, \
          paused_at = CASE WHEN {last} THEN {now} ELSE paused_at END, \
+         paused_by = CASE WHEN {last} THEN '{OURSELVES}' ELSE paused_by END, \
          paused_until = CASE WHEN {last} THEN NULL ELSE paused_until END, \
          paused_reason = CASE WHEN {last} \
              THEN 'its sync crashed {MOST_CRASHES} times in a row' ELSE paused_reason END,"

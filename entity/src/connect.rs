@@ -306,7 +306,7 @@ fn pool_options(config: &Config, url: &DatabaseUrl, connections: u32) -> Connect
         .acquire_timeout(config.timeout)
         .connect_timeout(config.timeout)
         .test_before_acquire(false)
-        .test_before_acquire_if_idle_for(Duration::from_secs(10))
+        .test_before_acquire_if_idle_for(Duration::from_secs(1))
         .sqlx_logging(false);
     options
 }

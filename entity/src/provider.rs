@@ -49,6 +49,7 @@ pub struct Model {
     pub last_success_at: Option<DateTimeUtc>,
     pub last_error: Option<String>,
     pub paused_at: Option<DateTimeUtc>,
+    pub paused_by: Option<String>,
     pub paused_reason: Option<String>,
     pub paused_until: Option<DateTimeUtc>,
     pub retired_at: Option<DateTimeUtc>,
@@ -165,15 +166,18 @@ impl From<u64> for Found {
     }
 }
 
-/// Stops syncs of a provider until it is resumed; its open run is cancelled and its worker fenced
-/// off.
+/// Who pauses a provider whose syncs crash.
+pub(crate) const OURSELVES: &str = "fanfare";
+
+/// Stops syncs of a provider until it is resumed, in the name of `by`; its open run is cancelled and
+/// its worker fenced off.
 ///
 /// # Errors
 /// Whatever the database answers.
-pub async fn pause(db: &Database, name: &str, reason: &str) -> Result<Found, DbErr> {
+pub async fn pause(db: &Database, name: &str, reason: &str, by: &str) -> Result<Found, DbErr> {
     let tx = db.begin().await?;
-    let paused = "paused_at = {now}, paused_reason = $2, paused_until = NULL";
-    let found = stop(&tx, name, paused, vec![reason.into()]).await?;
+    let paused = "paused_at = {now}, paused_reason = $2, paused_by = $3, paused_until = NULL";
+    let found = stop(&tx, name, paused, vec![reason.into(), by.into()]).await?;
     tx.commit().await?;
     Ok(found)
 }
@@ -231,7 +235,7 @@ pub async fn resume(db: &Database, name: &str) -> Result<Found, DbErr> {
     let dialect = Dialect::of(&db.write);
     let now = dialect.now();
     let sql = format!(
-        "UPDATE provider SET paused_at = NULL, paused_reason = NULL, paused_until = NULL, \
+        "UPDATE provider SET paused_at = NULL, paused_by = NULL, paused_reason = NULL, paused_until = NULL, \
          consecutive_failures = 0, consecutive_crashes = 0, transient_failures = 0, \
          next_due_at = {now}, late_at = {} \
          WHERE name = $1 AND retired_at IS NULL",

@@ -33,6 +33,7 @@ CREATE TABLE provider (
     last_success_at      timestamptz,
     last_error           text,
     paused_at            timestamptz,
+    paused_by            text,
     paused_reason        text,
     paused_until         timestamptz,
     retired_at           timestamptz

@@ -53,7 +53,7 @@ async fn a_provider_that_has_never_succeeded_is_stale(world: World) {
 async fn a_paused_provider_tells_why(world: World) {
     seed::provider(&world.db).await;
     let why = "they asked us to wait";
-    entity::provider::pause(&world.db, PROVIDER, why)
+    entity::provider::pause(&world.db, PROVIDER, why, "ops")
         .await
         .unwrap();
     let json = world.get("/v1/providers").await.json();

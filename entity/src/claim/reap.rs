@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::{ToPush, enqueue};
 use crate::Database;
 use crate::dialect::Dialect;
+use crate::provider::OURSELVES;
 
 /// What reaping found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -124,7 +125,8 @@ async fn pause_crashers(tx: &DatabaseTransaction, lost: &[Lost]) -> Result<(), D
         return Ok(());
     }
     let sql = format!(
-        "UPDATE provider SET paused_at = {}, paused_until = NULL, paused_reason = $2 WHERE id {}",
+        "UPDATE provider SET paused_at = {}, paused_by = '{OURSELVES}', paused_until = NULL, \
+         paused_reason = $2 WHERE id {}",
         dialect.now(),
         dialect.in_numbers("$1")
     );

@@ -112,7 +112,7 @@ async fn paused_retired_claimed_and_early_providers_are_left_alone(world: World)
         world.in_seconds(60)
     );
     world.execute(&sql, vec![]).await;
-    provider::pause(&world.db, "paused", "moving house")
+    provider::pause(&world.db, "paused", "moving house", "ops")
         .await
         .unwrap();
     provider::retire(&world.db, "retired").await.unwrap();

@@ -84,7 +84,7 @@ async fn a_run_in_other_hands_takes_no_commit(world: World) {
 
 async fn a_pause_cancels_the_run_and_fences_its_worker_off(world: World) {
     let begun = begun(&world).await;
-    provider::pause(&world.db, "acme", "moving house")
+    provider::pause(&world.db, "acme", "moving house", "ops")
         .await
         .unwrap();
     let run = world.run(begun.held.run).await;

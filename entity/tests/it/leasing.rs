@@ -66,7 +66,7 @@ async fn a_run_that_is_unknown_cancelled_or_over_does_not_begin(world: World) {
         .commit(&over, &entity::commit::Changes::default())
         .await;
     let paused = world.provider("paused").await.current_run.unwrap();
-    provider::pause(&world.db, "paused", "enough")
+    provider::pause(&world.db, "paused", "enough", "ops")
         .await
         .unwrap();
     for run in [over.held.run, paused, Uuid::now_v7()] {
@@ -147,7 +147,9 @@ async fn a_run_that_was_begun_again_cannot_be_handed_back_by_its_former_holder(w
 async fn a_paused_providers_run_cannot_be_handed_back(world: World) {
     world.add(&["acme"]).await;
     let begun = world.begun("acme").await;
-    provider::pause(&world.db, "acme", "enough").await.unwrap();
+    provider::pause(&world.db, "acme", "enough", "ops")
+        .await
+        .unwrap();
     let before = world.everything().await;
     assert!(!hand_back(&world.db, &begun.held).await.unwrap());
     assert_eq!(world.everything().await, before);

@@ -130,7 +130,7 @@ async fn a_retired_provider_comes_back_by_being_applied(world: World) {
 
 async fn a_resumed_provider_is_due_at_once_with_a_clean_record(world: World) {
     world.add(&["acme"]).await;
-    provider::pause(&world.db, "acme", "moving house")
+    provider::pause(&world.db, "acme", "moving house", "ops")
         .await
         .unwrap();
     let sql = format!(
@@ -163,7 +163,7 @@ async fn an_unknown_or_retired_provider_is_told_as_such(world: World) {
     let before = world.everything().await;
     for name in ["unknown", "retired"] {
         assert_eq!(
-            provider::pause(&world.db, name, "x").await.unwrap(),
+            provider::pause(&world.db, name, "x", "ops").await.unwrap(),
             Found::No
         );
         assert_eq!(provider::resume(&world.db, name).await.unwrap(), Found::No);

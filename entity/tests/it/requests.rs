@@ -91,7 +91,7 @@ async fn a_request_joins_the_run_that_is_on(world: World) {
 async fn paused_and_retired_providers_are_left_out_and_the_fan_out_closes(world: World) {
     add_not_due(&world, &["paused", "retired"]).await;
     let fan_out = request(&world, &["paused", "retired"]).await;
-    provider::pause(&world.db, "paused", "moving house")
+    provider::pause(&world.db, "paused", "moving house", "ops")
         .await
         .unwrap();
     provider::retire(&world.db, "retired").await.unwrap();
@@ -160,7 +160,9 @@ async fn two_schedulers_that_share_a_request_do_not_leave_it_open() {
         "the request under the other's lock is passed over"
     );
     other.commit().await.unwrap();
-    provider::pause(&world.db, "b", "enough").await.unwrap();
+    provider::pause(&world.db, "b", "enough", "ops")
+        .await
+        .unwrap();
     fan_out::close_finished(&world.db, MINUTE_MS).await.unwrap();
     assert!(progress(&world, fan_out).await.closed);
 }

@@ -171,9 +171,18 @@ fn run_row(run: &run::Model) -> [String; 7] {
 async fn pause(options: ProviderPause) -> anyhow::Result<()> {
     let name = &options.named.name;
     let db = start::database(&options.named.database).await?;
-    let found = provider::pause(&db, name, &options.reason).await?;
+    let found = provider::pause(&db, name, &options.reason, &whoami()).await?;
     db.close().await;
     done(found, &options.named, "paused")
+}
+
+/// Who gives the command, for those who wonder later.
+fn whoami() -> String {
+    let user = ["SUDO_USER", "USER", "LOGNAME"]
+        .iter()
+        .find_map(|name| std::env::var(name).ok())
+        .unwrap_or_else(|| "someone".to_owned());
+    format!("{user} on {}", crate::start::host_name())
 }
 
 async fn resume(options: ProviderNamed) -> anyhow::Result<()> {

@@ -97,7 +97,8 @@ fn pause(it: &Circumstances) -> Option<String> {
         |until| format!("until {}", show::instant(Some(until))),
     );
     Some(format!(
-        "It is paused since {}: {reason}; {until}.",
+        "It is paused by {} since {}: {reason}; {until}.",
+        it.provider.paused_by.as_deref().unwrap_or("someone"),
         show::instant(Some(since))
     ))
 }

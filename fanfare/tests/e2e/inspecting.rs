@@ -59,6 +59,7 @@ async fn why_tells_of_a_pause_and_of_what_is_missing() {
     let pause = ["provider", "pause", "north", "--reason", "their request"];
     world.run(&pause).await.well();
     let why = world.run(&["why", "north"]).await.well();
+    assert!(why.contains("It is paused by "), "{why}");
     assert!(why.contains("their request"), "{why}");
     assert!(why.contains("fanfare provider resume north"), "{why}");
     assert!(

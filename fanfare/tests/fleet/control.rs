@@ -49,7 +49,9 @@ async fn stopped(world: &World) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pausing_stops_a_running_sync_within_two_seconds_and_resuming_starts_it_anew() {
     let (world, name) = amid_a_sync().await;
-    provider::pause(&world.db, &name, "test").await.unwrap();
+    provider::pause(&world.db, &name, "test", "ops")
+        .await
+        .unwrap();
     stopped(&world).await;
     world
         .simulator

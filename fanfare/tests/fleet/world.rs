@@ -34,6 +34,7 @@ impl World {
         let redis = testkit::redis_url().await;
         let mut config = Config::new(database.url().parse().unwrap());
         config.max_connections = 20;
+        config.timeout = PATIENCE;
         let namespace = testkit::queue_namespace();
         let queue = QueueConfig {
             redis_url: Some(redis.parse().unwrap()),

@@ -103,7 +103,7 @@ async fn a_provider_that_is_synced_already_is_not_claimed_again(world: World) {
 
 async fn a_scheduler_that_finds_nothing_to_do_leaves_no_trace(world: World) {
     world.add_providers(1).await;
-    let paused = entity::provider::pause(&world.db, "provider-0", "moving house").await;
+    let paused = entity::provider::pause(&world.db, "provider-0", "moving house", "ops").await;
     assert_eq!(paused.unwrap(), entity::provider::Found::Yes);
     let quick = Config {
         tick: Duration::from_millis(1),

@@ -93,7 +93,9 @@ async fn a_job_of_no_use_is_dropped(world: World) {
     let feeds = Feeds::start(Answer::feed(feed(&base("1", "One")))).await;
     world.add("acme", &feeds.url).await;
     let cancelled = world.claim_one("acme").await;
-    provider::pause(&world.db, "acme", "enough").await.unwrap();
+    provider::pause(&world.db, "acme", "enough", "ops")
+        .await
+        .unwrap();
     let queue = memory().await;
     let role = Role::start(&world, &queue, config("worker-1"));
     push(&queue, cancelled).await;
@@ -153,7 +155,7 @@ async fn a_pause_stops_the_sync_that_is_on(world: World) {
     let run = world.claim_one(name).await;
     push(&queue, run).await;
     simulated.comes_under_way(name).await;
-    provider::pause(&world.db, name, "moving house")
+    provider::pause(&world.db, name, "moving house", "ops")
         .await
         .unwrap();
     role.idle().await;
@@ -208,7 +210,7 @@ async fn a_failed_feed_does_not_hurt_its_neighbours(world: World) {
         assert_eq!(world.runs(name).await[0].outcome, Some(Outcome::Failed));
         assert!(world.events(name).await.is_empty());
     }
-    provider::pause(&world.db, "provider-0001", "it hangs")
+    provider::pause(&world.db, "provider-0001", "it hangs", "ops")
         .await
         .unwrap();
     role.idle().await;

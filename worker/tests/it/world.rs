@@ -30,15 +30,20 @@ impl World {
     }
 
     async fn over(database: testkit::Database) -> Self {
-        let mut world = Self::at(database.url()).await;
+        // Patient: a busy machine is not what is tested.
+        let mut world = Self::connect(database.url(), PATIENCE).await;
         world._database = Some(database);
         world
     }
 
     /// Over a database that is migrated and whose life is the caller's.
     pub(crate) async fn at(url: &str) -> Self {
+        Self::connect(url, Duration::from_secs(2)).await
+    }
+
+    async fn connect(url: &str, timeout: Duration) -> Self {
         let mut config = Config::new(url.parse().unwrap());
-        config.timeout = Duration::from_secs(2);
+        config.timeout = timeout;
         let db = entity::connect(&config).await.unwrap();
         Self {
             tools: tools(&db, fetch::Limits::default()),

@@ -116,7 +116,7 @@ impl<'a> Model<'a> {
                 fan_out::close_finished(db, 0).await.unwrap();
             }
             Step::Pause { provider } => {
-                provider::pause(db, &self.providers[*provider], "test")
+                provider::pause(db, &self.providers[*provider], "test", "ops")
                     .await
                     .unwrap();
             }
