@@ -108,7 +108,10 @@ async fn jobs_that_no_handler_began_return_to_the_head_while_others_still_run() 
         .await
         .unwrap();
     let expected: Vec<_> = runs(&jobs)[2..].iter().map(ToString::to_string).collect();
-    assert_eq!(waiting, expected);
+    // Before what was never taken; in which order among themselves depends on how many return at once.
+    let returned: HashSet<_> = waiting[..6].iter().collect();
+    assert_eq!(returned, expected[..6].iter().collect());
+    assert_eq!(waiting[6..], expected[6..]);
     assert!(!worker.is_finished());
 
     gate.add_permits(2);
