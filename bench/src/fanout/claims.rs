@@ -14,6 +14,8 @@ use uuid::Uuid;
 use crate::{database, memory, show};
 
 const BATCH: u64 = 500;
+/// Runs of each provider that are older than they are kept.
+const OLD_RUNS: usize = 3;
 
 pub(crate) async fn run(
     postgres: &PostgresServer,
@@ -21,14 +23,20 @@ pub(crate) async fn run(
     due: usize,
 ) -> anyhow::Result<()> {
     let alone = alone(postgres, redis, due).await?;
-    let (scheduled, memory) = scheduled(postgres, redis, due).await?;
+    let (quiet, memory) = scheduled(postgres, redis, "claims_scheduled", due, 0).await?;
+    let (pruning, _) = scheduled(postgres, redis, "claims_pruning", due, OLD_RUNS).await?;
     let rate = |time: Duration| due as f64 / time.as_secs_f64();
     show::line(&format!(
         "claims: {due} due at once, claimed, recorded and pushed at {:.0}/s; the same statements and \
          pushes alone: {:.0}/s; ratio {:.2} (at least 0.50); memory grew by {memory} MiB",
-        rate(scheduled),
+        rate(quiet),
         rate(alone),
-        alone.as_secs_f64() / scheduled.as_secs_f64(),
+        alone.as_secs_f64() / quiet.as_secs_f64(),
+    ));
+    show::line(&format!(
+        "claims: the same while {OLD_RUNS} old runs of each provider are pruned: {:.0}/s; ratio {:.2}",
+        rate(pruning),
+        quiet.as_secs_f64() / pruning.as_secs_f64(),
     ));
     Ok(())
 }
@@ -67,10 +75,13 @@ async fn alone(
 async fn scheduled(
     postgres: &PostgresServer,
     redis: &RedisServer,
+    name: &str,
     due: usize,
+    old_runs: usize,
 ) -> anyhow::Result<(Duration, u64)> {
-    let db = with_providers(postgres, "claims_scheduled", due).await?;
-    let producer = producer(redis, "claims-scheduled").await?;
+    let db = with_providers(postgres, name, due).await?;
+    add_old_runs(&db, old_runs).await?;
+    let producer = producer(redis, name).await?;
     let stop = CancellationToken::new();
     let config = scheduler::Config {
         batch: BATCH,
@@ -94,6 +105,20 @@ async fn scheduled(
     scheduler.await??;
     db.close().await;
     Ok((took, memory))
+}
+
+/// Gives each provider runs that a scheduler prunes while it claims.
+async fn add_old_runs(db: &Database, count: usize) -> anyhow::Result<()> {
+    db.write
+        .execute_unprepared(&format!(
+            "INSERT INTO run (id, provider_id, token, state, outcome, queued_at, finished_at) \
+             SELECT gen_random_uuid(), p.id, 0, 'finished', 'stored', \
+             now() - make_interval(days => 30, mins => n), now() - make_interval(days => 30, mins => n) \
+             FROM provider p, generate_series(1, {count}) n"
+        ))
+        .await?;
+    db.write.execute_unprepared("ANALYZE run").await?;
+    Ok(())
 }
 
 async fn producer(redis: &RedisServer, namespace: &str) -> anyhow::Result<Producer> {
