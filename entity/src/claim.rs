@@ -63,10 +63,14 @@ pub async fn claim_due(
         tx.query_all_raw(dialect.statement(sql, vec![limit.into()]))
             .await?,
     )?;
+    // Rolled back rather than dropped, here and wherever nothing is found: a transaction that is
+    // dropped lets go of its locks only some time later, and others would pass the rows over.
     if due.is_empty() {
+        tx.rollback().await?;
         return Ok(Some(Vec::new()));
     }
     if !open_fan_out(&tx, fan_out, traceparent).await? {
+        tx.rollback().await?;
         return Ok(None);
     }
     let claimed = enqueue(&tx, &due, traceparent).await?;

@@ -260,6 +260,7 @@ pub async fn purge(db: &Database, name: &str) -> Result<Found, DbErr> {
     let tx = db.begin().await?;
     let dialect = Dialect::of(&tx);
     let Some(provider) = by_name(&tx, name).await? else {
+        tx.rollback().await?;
         return Ok(Found::No);
     };
     let id = || vec![provider.id.into()];

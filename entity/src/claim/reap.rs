@@ -65,6 +65,7 @@ pub async fn reap(db: &Database, limit: u64) -> Result<Reaped, DbErr> {
         .await?;
     let lost = end_lost(&tx, over).await?;
     if lost.is_empty() {
+        tx.rollback().await?;
         return Ok(Reaped::default());
     }
     count_crashes(&tx, &lost).await?;

@@ -35,6 +35,7 @@ pub async fn take_requests(db: &Database, limit: u64) -> Result<Option<Vec<ToPus
         .all(&tx)
         .await?;
     if requests.is_empty() {
+        tx.rollback().await?;
         return Ok(None);
     }
     let mut fan_outs: Vec<Uuid> = requests.iter().map(|request| request.fan_out_id).collect();
