@@ -1,5 +1,6 @@
 //! Providers: sources of events, their schedule, health and memory of the last feed.
 
+mod access;
 mod apply;
 mod file;
 
@@ -12,6 +13,7 @@ use serde::Serialize;
 use crate::Database;
 use crate::dialect::Dialect;
 
+pub use access::{Access, Basic, Reference};
 pub use apply::{Applied, Change, apply};
 pub use file::{FileError, Problem, Spec, parse};
 
