@@ -1,51 +1,28 @@
 //! The end of a run: its events, its outcome and its provider's next visit, in one transaction that
 //! holds only if the run is still its worker's own.
 
+mod source;
+
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use sea_orm::{ActiveEnum, ConnectionTrait, DatabaseTransaction, DbErr};
-use serde_json::{Map, Value};
+use futures::TryStreamExt;
+use sea_orm::sqlx;
+use sea_orm::{ActiveEnum, ConnectionTrait, DatabaseTransaction, DbErr, RuntimeErr};
 use uuid::Uuid;
 
 use crate::Database;
 use crate::claim::MOST_CRASHES;
 use crate::dataset;
 use crate::dialect::Dialect;
-use crate::event::{Content, DIGEST_BYTES};
 use crate::event_change::Kind;
 use crate::lease::{Held, millis};
 use crate::provider::OURSELVES;
 use crate::run::Outcome;
-use crate::write;
+use crate::write::{self, Log};
 
-/// An event to insert or to replace.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Upsert {
-    /// See [`crate::event::id`].
-    pub id: Uuid,
-    /// What the feed says.
-    pub content: Content,
-    /// Of the content.
-    pub digest: [u8; DIGEST_BYTES],
-}
-
-impl Upsert {
-    pub(crate) fn zones_json(&self) -> String {
-        serde_json::to_string(&self.content.zones).expect("zones are strings and numbers")
-    }
-}
-
-/// What happened to one event.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Change {
-    /// To which.
-    pub event: Uuid,
-    /// What.
-    pub kind: Kind,
-    /// What differs, see [`crate::event_change::changes`]; only where something was known before.
-    pub changes: Option<Map<String, Value>>,
-}
+pub use source::{Chunks, Source, Upsert, Upserts};
 
 /// An item that could not be taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,23 +40,26 @@ pub struct SetAside {
 }
 
 /// What a run does to the events of its provider. Lists in the order of their ids, so that no two
-/// transactions wait for each other in a circle.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// transactions wait for each other in a circle. All but `missing` and `found` are visible to readers
+/// and logged, see [`Kind`].
+#[derive(Debug, Clone, Default)]
 pub struct Changes {
     /// New, changed, and returned with other content.
-    pub upserts: Vec<Upsert>,
-    /// In their feed again with the content that is stored.
+    pub upserts: Upserts,
+    /// Gone before and in their feed again with the content that is stored.
     pub returned: Vec<Uuid>,
     /// No longer in their feed.
     pub gone: Vec<Uuid>,
-    /// One for each of the above.
-    pub log: Vec<Change>,
+    /// No longer in their feed, but held.
+    pub missing: Vec<Uuid>,
+    /// Held before and in their feed again with the content that is stored.
+    pub found: Vec<Uuid>,
     /// What could not be taken.
     pub set_aside: Vec<SetAside>,
 }
 
 /// How many events a run found in which state.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names are the docs")]
 pub struct Counts {
     pub new: u64,
@@ -87,10 +67,19 @@ pub struct Counts {
     pub unchanged: u64,
     pub gone: u64,
     pub returned: u64,
+    /// Events that the feed lacks and that stay nevertheless, until someone confirms that they are
+    /// gone or a feed has most of them again.
     pub held: u64,
     pub set_aside: u64,
+    /// The same by reason.
+    pub set_aside_reasons: Reasons,
     pub warnings: u64,
+    /// The same by reason.
+    pub warning_reasons: Reasons,
 }
+
+/// How often there was which reason, by its slug.
+pub type Reasons = BTreeMap<String, u64>;
 
 /// How long the stages of a run took; how long storing took, the commit knows by itself.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -121,6 +110,8 @@ pub enum Remember {
     Keep,
     /// This replaces it.
     Replace(Memory),
+    /// It is given up, so that the next visit reads the feed whatever it looks like.
+    Forget,
 }
 
 /// A run's outcome and what follows from it.
@@ -134,6 +125,8 @@ pub struct Finish {
     pub http_status: Option<u16>,
     /// Of the body, decompressed.
     pub bytes: Option<u64>,
+    /// Of the body, on the wire.
+    pub wire_bytes: Option<u64>,
     /// Of events.
     pub counts: Counts,
     /// Of stages.
@@ -146,6 +139,8 @@ pub struct Finish {
     pub consecutive_failures: i64,
     /// Of the feed.
     pub remember: Remember,
+    /// Where the feed has moved for good, if a good answer said so.
+    pub moved_to: Option<String>,
     /// The provider's revision that the run worked with.
     pub revision: i64,
     /// Whether the sync panicked: it counts like a worker's death, and enough of them in a row pause
@@ -154,6 +149,33 @@ pub struct Finish {
     /// How long the provider's host asks to be left alone: for its worker to see to, with
     /// [`crate::host::leave_alone`].
     pub left_alone: Option<Duration>,
+}
+
+impl Finish {
+    /// An end with nothing to tell besides.
+    pub fn new(outcome: Outcome, next_due_at: DateTime<Utc>, revision: i64) -> Self {
+        Self {
+            outcome,
+            error: None,
+            http_status: None,
+            bytes: None,
+            wire_bytes: None,
+            counts: Counts::default(),
+            durations: Durations::default(),
+            next_due_at,
+            transient_failures: 0,
+            consecutive_failures: 0,
+            remember: Remember::Keep,
+            moved_to: None,
+            revision,
+            crashed: false,
+            left_alone: None,
+        }
+    }
+
+    fn succeeded(&self) -> bool {
+        matches!(self.outcome, Outcome::Stored | Outcome::Unchanged)
+    }
 }
 
 /// Whether a commit held.
@@ -165,23 +187,85 @@ pub enum Committed {
     Fenced,
 }
 
+/// Why nothing was committed.
+#[derive(Debug, thiserror::Error)]
+pub enum CommitError {
+    /// The database failed.
+    #[error("the database failed")]
+    Database(#[from] DbErr),
+    /// What is to be stored could not be read back.
+    #[error("can't read back what is to be stored")]
+    Source(#[source] std::io::Error),
+}
+
+/// How often a commit is tried again that stood in another's way.
+const MOST_RETRIES: u32 = 5;
+/// The wait before the first of them; it doubles.
+const FIRST_RETRY: Duration = Duration::from_millis(20);
+
 /// Commits a run: events in the order of their ids, then the provider's row, by which the run is
 /// checked to be still its worker's, then the run's row, and last the dataset version, whose lock
-/// everyone shares.
+/// everyone shares. A transaction that the database ends for the sake of another one, as it does
+/// with a deadlock, is tried again.
 ///
 /// # Errors
-/// Whatever the database answers; nothing is written then.
+/// See [`CommitError`]; nothing is written then.
 pub async fn commit(
     db: &Database,
     held: &Held,
     finish: &Finish,
     changes: &Changes,
-) -> Result<Committed, DbErr> {
+) -> Result<Committed, CommitError> {
+    let mut retries = 0;
+    loop {
+        match try_commit(db, held, finish, changes).await {
+            Err(CommitError::Database(error)) if retries < MOST_RETRIES && in_the_way(&error) => {
+                tracing::debug!(%error, run = %held.run, retries, "commit stood in another's way and is tried again");
+                tokio::time::sleep(FIRST_RETRY * 2_u32.pow(retries)).await;
+                retries += 1;
+            }
+            committed => return committed,
+        }
+    }
+}
+
+/// Whether the same transaction may well hold if it comes again: a serialization failure, a deadlock
+/// (PostgreSQL, appendix A, class 40), or SQLite's `BUSY` in all its kinds.
+fn in_the_way(error: &DbErr) -> bool {
+    let (DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error))) =
+        error
+    else {
+        return false;
+    };
+    let sqlx::Error::Database(error) = &**error else {
+        return false;
+    };
+    match error.code().as_deref() {
+        Some("40001" | "40P01") => true,
+        Some(code) => code.parse::<u32>().is_ok_and(|code| code & 0xff == 5) && code.len() < 5,
+        None => false,
+    }
+}
+
+async fn try_commit(
+    db: &Database,
+    held: &Held,
+    finish: &Finish,
+    changes: &Changes,
+) -> Result<Committed, CommitError> {
     let started = Instant::now();
     let tx = db.begin().await?;
-    write::upsert(&tx, held.provider_id, &changes.upserts).await?;
-    write::mark_present(&tx, &changes.returned).await?;
+    let mut log = Log::new(held.run);
+    let mut chunks = changes.upserts.chunks();
+    while let Some(chunk) = chunks.try_next().await.map_err(CommitError::Source)? {
+        write::store(&tx, held.provider_id, &chunk, &mut log).await?;
+    }
+    write::mark_returned(&tx, &changes.returned).await?;
+    log.write(&tx, &changes.returned, Kind::Returned).await?;
     write::mark_gone(&tx, &changes.gone).await?;
+    log.write(&tx, &changes.gone, Kind::Gone).await?;
+    write::mark_missing(&tx, &changes.missing).await?;
+    write::mark_found(&tx, &changes.found).await?;
     if !(finish_provider(&tx, held, finish).await?
         && finish_run(&tx, held, finish, started).await?)
     {
@@ -189,8 +273,7 @@ pub async fn commit(
         return Ok(Committed::Fenced);
     }
     write::set_aside(&tx, held.run, &changes.set_aside).await?;
-    write::changes(&tx, held.run, &changes.log).await?;
-    let version = if changes.log.is_empty() {
+    let version = if log.is_empty() {
         None
     } else {
         Some(dataset::raise(&tx, held.run).await?)
@@ -208,7 +291,6 @@ async fn finish_provider(
 ) -> Result<bool, DbErr> {
     let dialect = Dialect::of(tx);
     let now = dialect.now();
-    let succeeded = matches!(finish.outcome, Outcome::Stored | Outcome::Unchanged);
     let due = format!("CASE WHEN revision = $4 THEN $5 ELSE {now} END");
     let due = match dialect {
         Dialect::Postgres => format!("CAST({due} AS timestamptz)"),
@@ -224,9 +306,23 @@ async fn finish_provider(
         finish.consecutive_failures.into(),
         finish.error.clone().into(),
     ];
-    let success = if succeeded {
+    let mut bind = |value: sea_orm::Value| {
+        values.push(value);
+        values.len()
+    };
+    let success = if finish.succeeded() {
+        let moved_to = bind(finish.moved_to.clone().into());
         format!(
-            "last_success_at = {now}, paused_at = NULL, paused_by = NULL, paused_reason = NULL, paused_until = NULL,"
+            "last_success_at = {now}, paused_at = NULL, paused_by = NULL, paused_reason = NULL, \
+             paused_until = NULL, moved_to = CASE WHEN revision = $4 THEN ${moved_to} END,"
+        )
+    } else {
+        String::new()
+    };
+    let held_events = if finish.outcome == Outcome::Stored {
+        format!(
+            "events_held = ${},",
+            bind(number(finish.counts.held).into())
         )
     } else {
         String::new()
@@ -237,20 +333,23 @@ async fn finish_provider(
         "consecutive_crashes = 0,".to_owned()
     };
     let memory = match &finish.remember {
-        Remember::Keep => "",
-        Remember::Replace(memory) => {
-            values.extend([
-                memory.etag.clone().into(),
-                memory.last_modified.clone().into(),
-                memory.body_digest.clone().into(),
-                memory.parser.into(),
-            ]);
-            "etag = $9, last_modified = $10, body_digest = $11, memory_parser = $12, \
-             memory_revision = $4,"
+        Remember::Keep => String::new(),
+        Remember::Forget => {
+            "etag = NULL, last_modified = NULL, body_digest = NULL, memory_parser = NULL, \
+             memory_revision = NULL,"
+                .to_owned()
         }
+        Remember::Replace(memory) => format!(
+            "etag = ${}, last_modified = ${}, body_digest = ${}, memory_parser = ${}, \
+             memory_revision = $4,",
+            bind(memory.etag.clone().into()),
+            bind(memory.last_modified.clone().into()),
+            bind(memory.body_digest.clone().into()),
+            bind(memory.parser.into()),
+        ),
     };
     let sql = format!(
-        "UPDATE provider SET {success} {memory} {crashes} current_run = NULL, next_due_at = {due}, \
+        "UPDATE provider SET {success} {held_events} {memory} {crashes} current_run = NULL, next_due_at = {due}, \
          late_at = {late}, transient_failures = $6, consecutive_failures = $7, last_error = $8 \
          WHERE id = $1 AND current_run = $2 AND token = $3",
         late = dialect.plus_ms(&due, "interval_ms")
@@ -285,13 +384,15 @@ async fn finish_run(
          http_status = $5, bytes = $6, events_new = $7, events_changed = $8, \
          events_unchanged = $9, events_gone = $10, events_returned = $11, events_held = $12, \
          set_aside = $13, warnings = $14, fetch_ms = $15, parse_ms = $16, compare_ms = $17, \
-         store_ms = $18, error = $19 \
+         store_ms = $18, error = $19, wire_bytes = $20, set_aside_reasons = {}, \
+         warning_reasons = {} \
          WHERE id = $1 AND state = 'running' AND worker = $2 AND token = $3",
         // The transaction began before the events were written.
-        dialect.clock()
+        dialect.clock(),
+        dialect.as_json("$21"),
+        dialect.as_json("$22"),
     );
-    let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
-    let counts = finish.counts;
+    let counts = &finish.counts;
     let durations = finish.durations;
     let values: Vec<sea_orm::Value> = vec![
         held.run.into(),
@@ -313,7 +414,19 @@ async fn finish_run(
         durations.compare.map(millis).into(),
         millis(started.elapsed()).into(),
         finish.error.clone().into(),
+        finish.wire_bytes.map(number).into(),
+        reasons(&counts.set_aside_reasons).into(),
+        reasons(&counts.warning_reasons).into(),
     ];
     let updated = tx.execute_raw(dialect.statement(sql, values)).await?;
     Ok(updated.rows_affected() == 1)
+}
+
+fn number(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+fn reasons(counts: &Reasons) -> Option<String> {
+    let json = || serde_json::to_string(counts).expect("names and numbers have a JSON form");
+    (!counts.is_empty()).then(json)
 }

@@ -73,6 +73,14 @@ impl Dialect {
         }
     }
 
+    /// A text parameter that holds JSON, for a JSON column.
+    pub(crate) fn as_json(self, parameter: &str) -> String {
+        match self {
+            Self::Postgres => format!("CAST({parameter} AS jsonb)"),
+            Self::Sqlite => parameter.to_owned(),
+        }
+    }
+
     /// The lesser of two numbers.
     pub(crate) fn least(self, a: &str, b: &str) -> String {
         match self {

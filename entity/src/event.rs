@@ -213,6 +213,29 @@ pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 
+impl Model {
+    /// What its feed said of it last.
+    pub fn into_content(self) -> Content {
+        Content {
+            base_id: self.base_id,
+            event_id: self.event_id,
+            title: self.title,
+            starts_at: self.starts_at,
+            ends_at: self.ends_at,
+            starts_local: self.starts_local,
+            ends_local: self.ends_local,
+            sell_from: self.sell_from,
+            sell_to: self.sell_to,
+            sold_out: self.sold_out,
+            sell_mode: self.sell_mode,
+            organizer_company_id: self.organizer_company_id,
+            min_price: self.min_price,
+            max_price: self.max_price,
+            zones: self.zones.0,
+        }
+    }
+}
+
 /// The stored rows of `ids`, in no order.
 ///
 /// # Errors

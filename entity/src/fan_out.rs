@@ -46,16 +46,24 @@ pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 
-/// Asks the schedulers for a sync of each of `providers` now, and gives the fan-out's id.
+/// What a fan-out is asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    /// By whom.
+    pub trigger: Trigger,
+    /// The trace that it belongs to.
+    pub traceparent: Option<&'a str>,
+    /// Whose feeds.
+    pub providers: &'a [i64],
+    /// Whether what their feeds lack is gone, however much it is.
+    pub accept_gone: bool,
+}
+
+/// Asks the schedulers for a sync of each provider now, and gives the fan-out's id.
 ///
 /// # Errors
 /// Whatever the database answers.
-pub async fn request(
-    db: &Database,
-    trigger: Trigger,
-    traceparent: Option<&str>,
-    providers: &[i64],
-) -> Result<Uuid, DbErr> {
+pub async fn request(db: &Database, request: Request<'_>) -> Result<Uuid, DbErr> {
     let id = Uuid::now_v7();
     let tx = db.begin().await?;
     let dialect = Dialect::of(&tx);
@@ -63,14 +71,22 @@ pub async fn request(
     let sql = format!(
         "INSERT INTO fan_out (id, trigger, traceparent, started_at) VALUES ($1, $2, $3, {now})"
     );
-    let values = vec![id.into(), trigger.to_value().into(), traceparent.into()];
+    let values = vec![
+        id.into(),
+        request.trigger.to_value().into(),
+        request.traceparent.into(),
+    ];
     tx.execute_raw(dialect.statement(sql, values)).await?;
     let sql = format!(
-        "INSERT INTO fan_out_request (fan_out_id, provider_id) \
-         SELECT $1, id FROM provider WHERE id {}",
+        "INSERT INTO fan_out_request (fan_out_id, provider_id, accept_gone) \
+         SELECT $1, id, $3 FROM provider WHERE id {}",
         dialect.in_numbers("$2")
     );
-    let values = vec![id.into(), dialect.numbers(providers)];
+    let values = vec![
+        id.into(),
+        dialect.numbers(request.providers),
+        request.accept_gone.into(),
+    ];
     tx.execute_raw(dialect.statement(sql, values)).await?;
     tx.commit().await?;
     Ok(id)

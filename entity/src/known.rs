@@ -1,9 +1,8 @@
-//! What is known of a provider's events: just enough to tell what a feed changes.
-
-use std::collections::HashMap;
+//! What is known of a provider's events: just enough to tell what a feed changes, in as little memory
+//! as that takes.
 
 use futures::TryStreamExt;
-use sea_orm::{DbErr, StreamTrait};
+use sea_orm::{ConnectionTrait, DbErr, StreamTrait};
 use uuid::Uuid;
 
 use crate::Database;
@@ -12,41 +11,261 @@ use crate::event::DIGEST_BYTES;
 
 /// What is known of one event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Known {
+pub struct Event {
+    /// Which.
+    pub id: Uuid,
     /// Of its stored content.
     pub digest: [u8; DIGEST_BYTES],
     /// Whether it has left its feed.
     pub gone: bool,
     /// Whether it has stopped being in its feed and is held.
     pub missing: bool,
+    /// Whether it was over when it was read; one without an end when it had started.
+    pub ended: bool,
 }
 
-/// All events of a provider, gone ones included, by id.
+/// All events of a provider, gone ones included, in the order of their ids: 33 bytes and a little for
+/// each.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Known {
+    ids: Vec<Uuid>,
+    digests: Vec<[u8; DIGEST_BYTES]>,
+    flags: Vec<u8>,
+    /// Where the ids with each value of their first bits begin. Ids are hashes and spread evenly, so
+    /// that a few are left to look at.
+    starts: Vec<u32>,
+    shift: u32,
+}
+
+const GONE: u8 = 1;
+const MISSING: u8 = 2;
+const ENDED: u8 = 4;
+/// How many ids are found under one value of their first bits, about.
+const PER_START: usize = 8;
+
+impl Known {
+    /// Takes events in any order, each id once.
+    pub fn new(mut events: Vec<Event>) -> Self {
+        events.sort_unstable_by_key(|event| event.id);
+        let mut known = Self::default();
+        for event in events {
+            known.push(
+                event.id,
+                event.digest,
+                u8::from(event.gone) * GONE
+                    | u8::from(event.missing) * MISSING
+                    | u8::from(event.ended) * ENDED,
+            );
+        }
+        known.index();
+        known
+    }
+
+    fn push(&mut self, id: Uuid, digest: [u8; DIGEST_BYTES], flags: u8) {
+        debug_assert!(self.ids.last().is_none_or(|last| *last < id));
+        self.ids.push(id);
+        self.digests.push(digest);
+        self.flags.push(flags);
+    }
+
+    fn index(&mut self) {
+        let starts = (self.ids.len() / PER_START).next_power_of_two().max(2);
+        self.shift = 64 - starts.trailing_zeros();
+        self.starts = Vec::with_capacity(starts + 1);
+        for (position, id) in self.ids.iter().enumerate() {
+            let position = u32::try_from(position).unwrap_or(u32::MAX);
+            let start = first_bits(*id) >> self.shift;
+            while self.starts.len() as u64 <= start {
+                self.starts.push(position);
+            }
+        }
+        let end = u32::try_from(self.ids.len()).unwrap_or(u32::MAX);
+        self.starts.resize(starts + 1, end);
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+
+    /// Where an event stands among them, if it is known.
+    #[inline]
+    pub fn position(&self, id: Uuid) -> Option<usize> {
+        if self.ids.is_empty() {
+            return None;
+        }
+        let start = usize::try_from(first_bits(id) >> self.shift).ok()?;
+        let range = self.starts[start] as usize..self.starts[start + 1] as usize;
+        let found = self.ids[range.clone()].binary_search(&id).ok()?;
+        Some(range.start + found)
+    }
+
+    /// The event at a position.
+    #[inline]
+    pub fn at(&self, position: usize) -> Event {
+        let flags = self.flags[position];
+        Event {
+            id: self.ids[position],
+            digest: self.digests[position],
+            gone: flags & GONE != 0,
+            missing: flags & MISSING != 0,
+            ended: flags & ENDED != 0,
+        }
+    }
+
+    /// The event of that id.
+    pub fn get(&self, id: Uuid) -> Option<Event> {
+        self.position(id).map(|position| self.at(position))
+    }
+
+    /// All of them, by id.
+    pub fn iter(&self) -> impl Iterator<Item = Event> + '_ {
+        (0..self.len()).map(|position| self.at(position))
+    }
+}
+
+fn first_bits(id: Uuid) -> u64 {
+    id.as_u64_pair().0
+}
+
+/// All events of a provider, gone ones included.
 ///
 /// # Errors
 /// Whatever the database answers.
-pub async fn of_provider(db: &Database, provider_id: i64) -> Result<HashMap<Uuid, Known>, DbErr> {
-    let dialect = Dialect::of(&db.write);
-    let sql = "SELECT id, digest, gone_at IS NOT NULL, missing_since IS NOT NULL \
-               FROM event WHERE provider_id = $1";
+pub async fn of_provider(db: &Database, provider_id: i64) -> Result<Known, DbErr> {
+    let mut known = match Dialect::of(&db.write) {
+        Dialect::Postgres => pages(db, provider_id).await?,
+        Dialect::Sqlite => rows(db, provider_id).await?,
+    };
+    known.index();
+    Ok(known)
+}
+
+/// The flags as a number; both databases agree on this much SQL.
+fn flags(now: &str) -> String {
+    format!(
+        "CASE WHEN gone_at IS NULL THEN 0 ELSE {GONE} END \
+         + CASE WHEN missing_since IS NULL THEN 0 ELSE {MISSING} END \
+         + CASE WHEN coalesce(ends_at, starts_at) < {now} THEN {ENDED} ELSE 0 END"
+    )
+}
+
+/// Events of one page: their rows travel as a single value, for most of the cost of a short row is
+/// that it is one.
+const PAGE: i64 = 50_000;
+const ID_BYTES: usize = 16;
+const ENTRY_BYTES: usize = ID_BYTES + DIGEST_BYTES + 1;
+
+async fn pages(db: &Database, provider_id: i64) -> Result<Known, DbErr> {
+    let dialect = Dialect::Postgres;
+    let sql = format!(
+        "SELECT string_agg(entry, ''::bytea) FROM ( \
+             SELECT uuid_send(id) || digest || set_byte('\\x00'::bytea, 0, {}) AS entry \
+             FROM event WHERE provider_id = $1 AND id > $2 ORDER BY id LIMIT {PAGE}) AS page",
+        flags(dialect.now())
+    );
+    let mut known = Known::default();
+    let mut after = Uuid::nil();
+    loop {
+        let values = vec![provider_id.into(), after.into()];
+        let row = db
+            .write
+            .query_one_raw(dialect.statement(&sql, values))
+            .await?;
+        let page: Option<Vec<u8>> = row.map_or(Ok(None), |row| row.try_get_by_index(0))?;
+        let Some(page) = page else { break };
+        if page.len() % ENTRY_BYTES != 0 {
+            return Err(wrong_length());
+        }
+        for entry in page.chunks_exact(ENTRY_BYTES) {
+            let (id, rest) = entry.split_at(ID_BYTES);
+            let id = Uuid::from_slice(id).map_err(|error| DbErr::Type(error.to_string()))?;
+            known.push(id, digest(&rest[..DIGEST_BYTES])?, rest[DIGEST_BYTES]);
+            after = id;
+        }
+        if page.len() < ENTRY_BYTES * usize::try_from(PAGE).unwrap_or(usize::MAX) {
+            break;
+        }
+    }
+    Ok(known)
+}
+
+async fn rows(db: &Database, provider_id: i64) -> Result<Known, DbErr> {
+    let dialect = Dialect::Sqlite;
+    let sql = format!(
+        "SELECT id, digest, {} FROM event WHERE provider_id = $1 ORDER BY id",
+        flags(dialect.now())
+    );
     let mut rows = db
         .write
         .stream_raw(dialect.statement(sql, vec![provider_id.into()]))
         .await?;
-    let mut known = HashMap::new();
+    let mut known = Known::default();
     while let Some(row) = rows.try_next().await? {
-        let digest: Vec<u8> = row.try_get_by_index(1)?;
-        let digest = digest
-            .try_into()
-            .map_err(|_| DbErr::Type("an event's digest has the wrong length".to_owned()))?;
-        known.insert(
-            row.try_get_by_index(0)?,
-            Known {
-                digest,
-                gone: row.try_get_by_index(2)?,
-                missing: row.try_get_by_index(3)?,
-            },
-        );
+        let stored: Vec<u8> = row.try_get_by_index(1)?;
+        let flags: i64 = row.try_get_by_index(2)?;
+        let flags = u8::try_from(flags).unwrap_or_default();
+        known.push(row.try_get_by_index(0)?, digest(&stored)?, flags);
     }
     Ok(known)
+}
+
+fn digest(stored: &[u8]) -> Result<[u8; DIGEST_BYTES], DbErr> {
+    stored.try_into().map_err(|_| wrong_length())
+}
+
+fn wrong_length() -> DbErr {
+    DbErr::Type("an event's digest has the wrong length".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn events(count: u32) -> Vec<Event> {
+        (0..count)
+            .map(|number| Event {
+                id: crate::event::id("p", "1", &number.to_string()),
+                digest: [number as u8; DIGEST_BYTES],
+                gone: number % 2 == 0,
+                missing: number % 3 == 0,
+                ended: number % 5 == 0,
+            })
+            .collect()
+    }
+
+    #[test]
+    fn every_event_is_found_and_no_other() {
+        for count in [0, 1, 2, 7, 8, 9, 63, 64, 65, 5_000] {
+            let known = Known::new(events(count));
+            assert_eq!(known.len(), count as usize);
+            for event in events(count) {
+                assert_eq!(known.get(event.id), Some(event));
+            }
+            for other in events(count + 50).drain(count as usize..) {
+                assert_eq!(known.get(other.id), None);
+            }
+            assert!(known.iter().map(|event| event.id).is_sorted());
+        }
+    }
+
+    #[test]
+    fn ids_at_both_ends_are_found() {
+        let ends = [Uuid::nil(), Uuid::max()];
+        let event = |id| Event { id, ..events(1)[0] };
+        for count in [0, 100] {
+            let all = ends.map(event).into_iter().chain(events(count)).collect();
+            let known = Known::new(all);
+            for id in ends {
+                assert_eq!(known.get(id).map(|event| event.id), Some(id));
+            }
+            let none = Known::new(events(count));
+            assert!(ends.iter().all(|id| none.get(*id).is_none()));
+        }
+    }
 }

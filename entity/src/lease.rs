@@ -41,6 +41,8 @@ pub struct Begun {
     pub queued_at: DateTime<Utc>,
     /// Whether other runs may be waiting for its share of the host.
     pub shares_host: bool,
+    /// Whether what its feed lacks is gone, however much it is.
+    pub accept_gone: bool,
 }
 
 /// What a worker asks for when it begins a run.
@@ -136,6 +138,7 @@ struct Started {
     token: i64,
     queued_at: DateTime<Utc>,
     started_at: DateTime<Utc>,
+    accept_gone: bool,
 }
 
 async fn start(
@@ -149,7 +152,7 @@ async fn start(
     let sql = format!(
         "UPDATE run SET state = 'running', worker = $2, started_at = {}, lease_until = {}, \
          next_push_at = NULL, postponed_for = NULL WHERE id = $1 AND state = 'queued' \
-         RETURNING token, queued_at, started_at",
+         RETURNING token, queued_at, started_at, accept_gone",
         dialect.now(),
         dialect.now_plus_ms("$3")
     );
@@ -176,6 +179,7 @@ async fn start(
             at: started.started_at,
             queued_at: started.queued_at,
             shares_host,
+            accept_gone: started.accept_gone,
         }))
     }))
 }

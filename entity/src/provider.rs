@@ -3,6 +3,7 @@
 mod access;
 mod apply;
 mod file;
+mod spec;
 
 use std::time::Duration;
 
@@ -15,7 +16,8 @@ use crate::dialect::Dialect;
 
 pub use access::{Access, Basic, Reference};
 pub use apply::{Applied, Change, apply};
-pub use file::{FileError, Problem, Spec, parse};
+pub use file::{FileError, Problem, parse};
+pub use spec::{Hold, Spec};
 
 /// A provider's row.
 #[derive(Debug, Clone, PartialEq, Eq, DeriveEntityModel, Serialize)]
@@ -55,6 +57,14 @@ pub struct Model {
     pub paused_reason: Option<String>,
     pub paused_until: Option<DateTimeUtc>,
     pub retired_at: Option<DateTimeUtc>,
+    #[sea_orm(column_type = "JsonBinary")]
+    pub access: Access,
+    pub max_interval_ms: Option<i64>,
+    pub max_body: Option<i64>,
+    pub hold_percent: i64,
+    pub hold_events: i64,
+    pub moved_to: Option<String>,
+    pub events_held: i64,
 }
 
 #[derive(Debug, Clone, Copy, EnumIter, DeriveRelation)]
@@ -67,6 +77,14 @@ impl Model {
     /// The time from one visit to the next.
     pub fn interval(&self) -> Duration {
         Duration::from_millis(self.interval_ms.unsigned_abs())
+    }
+
+    /// The longest time to the next visit that the feed's own caching headers can bring about.
+    pub fn max_interval(&self) -> Duration {
+        self.max_interval_ms.map_or_else(
+            || self.interval() * spec::MOST_INTERVALS,
+            |ms| Duration::from_millis(ms.unsigned_abs()),
+        )
     }
 
     /// The longest that one fetch may take.
@@ -92,6 +110,8 @@ pub struct Summary {
     pub events: i64,
     /// Events that have left its feed.
     pub events_gone: i64,
+    /// Events that its feed lacks and that are held, see [`crate::commit::Counts::held`].
+    pub events_held: i64,
     /// When its feed was last read as a whole, or found unchanged.
     pub last_success_at: Option<DateTimeUtc>,
     /// When it is next due.
@@ -116,7 +136,7 @@ pub async fn list(db: &DatabaseConnection) -> Result<Vec<Summary>, DbErr> {
     let dialect = Dialect::of(db);
     let sql = format!(
         "SELECT p.name, p.url, p.format, p.interval_ms, p.timezone, \
-         coalesce(e.present, 0) AS events, coalesce(e.gone, 0) AS events_gone, \
+         coalesce(e.present, 0) AS events, coalesce(e.gone, 0) AS events_gone, p.events_held, \
          p.last_success_at, p.next_due_at, p.current_run IS NOT NULL AS claimed, \
          p.consecutive_failures, p.last_error, p.paused_reason, \
          (p.last_success_at IS NULL OR {} < {}) AS stale \

@@ -80,7 +80,8 @@ pub enum Postponed {
     Suspect,
 }
 
-/// A run's row. Durations in milliseconds, `bytes` of the body, decompressed.
+/// A run's row. Durations in milliseconds, `bytes` of the body, decompressed; counts by reason as an
+/// object.
 #[derive(Debug, Clone, PartialEq, Eq, DeriveEntityModel, Serialize)]
 #[sea_orm(table_name = "run")]
 #[expect(
@@ -118,6 +119,10 @@ pub struct Model {
     pub compare_ms: Option<i64>,
     pub store_ms: Option<i64>,
     pub error: Option<String>,
+    pub accept_gone: bool,
+    pub wire_bytes: Option<i64>,
+    pub set_aside_reasons: Option<Json>,
+    pub warning_reasons: Option<Json>,
 }
 
 #[derive(Debug, Clone, Copy, EnumIter, DeriveRelation)]

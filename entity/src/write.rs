@@ -3,40 +3,115 @@
 //! PostgreSQL takes whole columns as array parameters, so that the cost of a statement does not
 //! grow with its rows; SQLite takes rows, as many as its limit on parameters allows.
 
+use std::collections::HashMap;
+
 use sea_orm::sea_query::{OnConflict, Query};
 use sea_orm::{ActiveEnum, ConnectionTrait, DbErr, ExprTrait, Value};
 use uuid::Uuid;
 
-use crate::commit::{Change, SetAside, Upsert};
+use crate::commit::{SetAside, Upsert};
 use crate::dialect::{Dialect, NO_NUMBER, no_instant};
+use crate::event;
+use crate::event_change::{self, Kind};
 
 /// Rows in one statement: bounds a statement's memory on both sides.
 const ROWS: usize = 5_000;
+/// Zones in one statement, for an event can have thousands.
+const ZONES: usize = 20_000;
 /// SQLite allows 32,766 parameters a statement.
 const SQLITE_ROWS: usize = 1_000;
 
-/// Inserts or replaces events, in the order given.
-pub(crate) async fn upsert(
+/// Inserts or replaces events, in the order given, and logs what becomes of each.
+pub(crate) async fn store(
     db: &impl ConnectionTrait,
     provider_id: i64,
     events: &[Upsert],
+    log: &mut Log,
 ) -> Result<(), DbErr> {
     let dialect = Dialect::of(db);
-    match dialect {
-        Dialect::Postgres => {
-            for rows in events.chunks(ROWS) {
+    let most = match dialect {
+        Dialect::Postgres => ROWS,
+        Dialect::Sqlite => SQLITE_ROWS,
+    };
+    for rows in portions(events, most) {
+        let before = before(db, rows).await?;
+        let changes: Vec<Change> = rows
+            .iter()
+            .map(|row| Change::of(row, before.get(&row.id)))
+            .collect();
+        drop(before);
+        match dialect {
+            Dialect::Postgres => {
                 let values = columns(provider_id, rows);
                 db.execute_raw(dialect.statement(UPSERT_POSTGRES, values))
                     .await?;
             }
+            Dialect::Sqlite => upsert_sqlite(db, provider_id, rows).await?,
         }
-        Dialect::Sqlite => {
-            for rows in events.chunks(SQLITE_ROWS) {
-                upsert_sqlite(db, provider_id, rows).await?;
-            }
-        }
+        log.append(db, &changes).await?;
     }
     Ok(())
+}
+
+/// Splits events so that no portion has more than so many of them, or too many zones.
+fn portions(mut events: &[Upsert], most: usize) -> impl Iterator<Item = &[Upsert]> {
+    std::iter::from_fn(move || {
+        let mut zones = 0;
+        let fit = events
+            .iter()
+            .take(most)
+            .take_while(|event| {
+                zones += event.content.zones.len();
+                zones <= ZONES
+            })
+            .count();
+        let (portion, rest) = events.split_at(fit.max(1).min(events.len()));
+        events = rest;
+        (!portion.is_empty()).then_some(portion)
+    })
+}
+
+/// The stored rows of those that are known.
+async fn before(
+    db: &impl ConnectionTrait,
+    rows: &[Upsert],
+) -> Result<HashMap<Uuid, event::Model>, DbErr> {
+    let known: Vec<Uuid> = rows
+        .iter()
+        .filter(|row| row.known)
+        .map(|row| row.id)
+        .collect();
+    if known.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let found = event::by_ids(db, &known).await?;
+    Ok(found.into_iter().map(|row| (row.id, row)).collect())
+}
+
+/// What happened to one event.
+struct Change {
+    event: Uuid,
+    kind: Kind,
+    /// What differs as JSON, see [`event_change::changes`]; only where something was known before.
+    changes: Option<String>,
+}
+
+impl Change {
+    fn of(row: &Upsert, before: Option<&event::Model>) -> Self {
+        let kind = match before {
+            None => Kind::Created,
+            Some(before) if before.gone_at.is_some() => Kind::Returned,
+            Some(_) => Kind::Updated,
+        };
+        let changes = before.map(|before| {
+            serde_json::Value::Object(event_change::changes(before, &row.content)).to_string()
+        });
+        Self {
+            event: row.id,
+            kind,
+            changes,
+        }
+    }
 }
 
 const UPSERT_POSTGRES: &str = "\
@@ -66,12 +141,6 @@ const UPSERT_POSTGRES: &str = "\
         gone_at = NULL, missing_since = NULL";
 
 fn columns(provider_id: i64, rows: &[Upsert]) -> Vec<Value> {
-    fn column<T>(rows: &[Upsert], value: impl Fn(&Upsert) -> T) -> Value
-    where
-        Vec<T>: Into<Value>,
-    {
-        rows.iter().map(value).collect::<Vec<_>>().into()
-    }
     let no_instant = no_instant();
     let no_local = no_instant.naive_utc();
     vec![
@@ -99,6 +168,13 @@ fn columns(provider_id: i64, rows: &[Upsert]) -> Vec<Value> {
         column(rows, Upsert::zones_json),
         column(rows, |row| row.digest.to_vec()),
     ]
+}
+
+fn column<R, T>(rows: &[R], value: impl Fn(&R) -> T) -> Value
+where
+    Vec<T>: Into<Value>,
+{
+    rows.iter().map(value).collect::<Vec<_>>().into()
 }
 
 const UPDATED: [&str; 14] = [
@@ -171,14 +247,34 @@ async fn upsert_sqlite(
     Ok(())
 }
 
+/// Clears the marks of gone events that are in their feed again with the same content.
+pub(crate) async fn mark_returned(db: &impl ConnectionTrait, ids: &[Uuid]) -> Result<(), DbErr> {
+    let now = Dialect::of(db).now();
+    let marks = format!("gone_at = NULL, missing_since = NULL, changed_at = {now}");
+    mark(db, ids, &marks).await
+}
+
 /// Marks events as gone from their feed.
 pub(crate) async fn mark_gone(db: &impl ConnectionTrait, ids: &[Uuid]) -> Result<(), DbErr> {
+    let now = Dialect::of(db).now();
+    let marks = format!("gone_at = {now}, changed_at = {now}, missing_since = NULL");
+    mark(db, ids, &marks).await
+}
+
+/// Marks events as missing from their feed and held; nothing of it is visible to readers.
+pub(crate) async fn mark_missing(db: &impl ConnectionTrait, ids: &[Uuid]) -> Result<(), DbErr> {
+    let now = Dialect::of(db).now();
+    mark(db, ids, &format!("missing_since = {now}")).await
+}
+
+/// Clears that mark.
+pub(crate) async fn mark_found(db: &impl ConnectionTrait, ids: &[Uuid]) -> Result<(), DbErr> {
+    mark(db, ids, "missing_since = NULL").await
+}
+
+async fn mark(db: &impl ConnectionTrait, ids: &[Uuid], marks: &str) -> Result<(), DbErr> {
     let dialect = Dialect::of(db);
-    let sql = format!(
-        "UPDATE event SET gone_at = {now}, changed_at = {now}, missing_since = NULL WHERE id {}",
-        dialect.in_ids("$1"),
-        now = dialect.now()
-    );
+    let sql = format!("UPDATE event SET {marks} WHERE id {}", dialect.in_ids("$1"));
     for ids in ids.chunks(ROWS) {
         db.execute_raw(dialect.statement(&sql, vec![dialect.ids(ids)]))
             .await?;
@@ -186,76 +282,97 @@ pub(crate) async fn mark_gone(db: &impl ConnectionTrait, ids: &[Uuid]) -> Result
     Ok(())
 }
 
-/// Clears the marks of events that are in their feed again with the same content.
-pub(crate) async fn mark_present(db: &impl ConnectionTrait, ids: &[Uuid]) -> Result<(), DbErr> {
-    let dialect = Dialect::of(db);
-    let sql = format!(
-        "UPDATE event SET gone_at = NULL, missing_since = NULL, changed_at = {} WHERE id {}",
-        dialect.now(),
-        dialect.in_ids("$1")
-    );
-    for ids in ids.chunks(ROWS) {
-        db.execute_raw(dialect.statement(&sql, vec![dialect.ids(ids)]))
-            .await?;
-    }
-    Ok(())
-}
-
-/// Writes the run's changes, in order from position 0.
-pub(crate) async fn changes(
-    db: &impl ConnectionTrait,
+/// The log of a run's changes, in order from position 0. A position that is taken is left alone: the
+/// run has been committed before, by whoever it was handed to as well, and this commit will not hold.
+pub(crate) struct Log {
     run: Uuid,
-    changes: &[Change],
-) -> Result<(), DbErr> {
-    let dialect = Dialect::of(db);
-    for (chunk, rows) in changes.chunks(ROWS.min(SQLITE_ROWS * 5)).enumerate() {
-        let first = chunk * ROWS;
-        let text = |row: &Change| {
-            row.changes
-                .as_ref()
-                .map(|changes| serde_json::Value::Object(changes.clone()).to_string())
-        };
-        match dialect {
-            Dialect::Postgres => {
-                let sql = "INSERT INTO event_change (run_id, position, event_id, kind, changes) \
-                    SELECT $1, $2 + t.n, t.event_id, t.kind, nullif(t.changes, '')::jsonb \
-                    FROM unnest($3::uuid[], $4::text[], $5::text[]) WITH ORDINALITY \
-                    AS t (event_id, kind, changes, n)";
-                let values = vec![
-                    run.into(),
-                    (i64::try_from(first).unwrap_or(i64::MAX) - 1).into(),
-                    rows.iter().map(|row| row.event).collect::<Vec<_>>().into(),
-                    rows.iter()
-                        .map(|row| row.kind.to_value())
-                        .collect::<Vec<_>>()
-                        .into(),
-                    rows.iter()
-                        .map(|row| text(row).unwrap_or_default())
-                        .collect::<Vec<_>>()
-                        .into(),
-                ];
-                db.execute_raw(dialect.statement(sql, values)).await?;
-            }
-            Dialect::Sqlite => {
-                let mut insert = Query::insert();
-                insert
-                    .into_table("event_change")
-                    .columns(["run_id", "position", "event_id", "kind", "changes"]);
-                for (offset, row) in rows.iter().enumerate() {
-                    let position = i64::try_from(first + offset).unwrap_or(i64::MAX);
-                    insert.values_panic([
-                        run.into(),
-                        position.into(),
-                        row.event.into(),
-                        row.kind.to_value().into(),
-                        text(row).into(),
-                    ]);
-                }
-                db.execute(&insert).await?;
-            }
-        }
+    next: i64,
+}
+
+impl Log {
+    pub(crate) fn new(run: Uuid) -> Self {
+        Self { run, next: 0 }
     }
-    Ok(())
+
+    /// Whether nothing has been logged.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.next == 0
+    }
+
+    /// Logs that the same happened to many events.
+    pub(crate) async fn write(
+        &mut self,
+        db: &impl ConnectionTrait,
+        events: &[Uuid],
+        kind: Kind,
+    ) -> Result<(), DbErr> {
+        for events in events.chunks(ROWS) {
+            let changes: Vec<Change> = events
+                .iter()
+                .map(|event| Change {
+                    event: *event,
+                    kind,
+                    changes: None,
+                })
+                .collect();
+            self.append(db, &changes).await?;
+        }
+        Ok(())
+    }
+
+    async fn append(&mut self, db: &impl ConnectionTrait, rows: &[Change]) -> Result<(), DbErr> {
+        match Dialect::of(db) {
+            Dialect::Postgres => self.append_postgres(db, rows).await?,
+            Dialect::Sqlite => self.append_sqlite(db, rows).await?,
+        }
+        self.next += i64::try_from(rows.len()).unwrap_or(i64::MAX);
+        Ok(())
+    }
+
+    async fn append_postgres(
+        &self,
+        db: &impl ConnectionTrait,
+        rows: &[Change],
+    ) -> Result<(), DbErr> {
+        let sql = "INSERT INTO event_change (run_id, position, event_id, kind, changes) \
+            SELECT $1, $2 + t.n - 1, t.event_id, t.kind, nullif(t.changes, '')::jsonb \
+            FROM unnest($3::uuid[], $4::text[], $5::text[]) WITH ORDINALITY \
+            AS t (event_id, kind, changes, n) ON CONFLICT (run_id, position) DO NOTHING";
+        let values = vec![
+            self.run.into(),
+            self.next.into(),
+            column(rows, |row| row.event),
+            column(rows, |row| row.kind.to_value()),
+            column(rows, |row| row.changes.clone().unwrap_or_default()),
+        ];
+        let statement = Dialect::Postgres.statement(sql, values);
+        db.execute_raw(statement).await?;
+        Ok(())
+    }
+
+    async fn append_sqlite(&self, db: &impl ConnectionTrait, rows: &[Change]) -> Result<(), DbErr> {
+        let mut position = self.next;
+        for rows in rows.chunks(SQLITE_ROWS) {
+            let mut insert = Query::insert();
+            insert
+                .into_table("event_change")
+                .columns(["run_id", "position", "event_id", "kind", "changes"]);
+            for row in rows {
+                insert.values_panic([
+                    self.run.into(),
+                    position.into(),
+                    row.event.into(),
+                    row.kind.to_value().into(),
+                    row.changes.clone().into(),
+                ]);
+                position += 1;
+            }
+            let mut taken = OnConflict::columns(["run_id", "position"]);
+            insert.on_conflict(taken.do_nothing().to_owned());
+            db.execute(&insert).await?;
+        }
+        Ok(())
+    }
 }
 
 /// Writes the run's set-aside items; their number is bounded by the run.

@@ -1,4 +1,4 @@
--- The first schema. Written for PostgreSQL; `initial.rs` maps the types for SQLite.
+-- The first schema. Written for PostgreSQL; `script.rs` maps the types for SQLite.
 -- One statement ends at each line that is just a semicolon.
 
 CREATE TABLE provider (

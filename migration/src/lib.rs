@@ -2,7 +2,9 @@
 //!
 //! Migrations only expand: a release must run beside its predecessor on one database.
 
+mod ingestion;
 mod initial;
+mod script;
 
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::sea_orm::{ConnectionTrait, DbBackend, Statement};
@@ -15,7 +17,10 @@ pub struct Migrator;
 
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(initial::Migration)]
+        vec![
+            Box::new(initial::Migration),
+            Box::new(ingestion::Migration),
+        ]
     }
 }
 

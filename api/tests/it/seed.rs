@@ -3,13 +3,12 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use entity::commit::{self, Change, Changes, Committed, Counts, Durations, Finish, Upsert};
+use entity::commit::{self, Changes, Committed, Finish, Upsert};
 use entity::event::{Content, SellMode, Zone};
-use entity::event_change::Kind;
 use entity::host::Politeness;
 use entity::lease::{self, Ask, Begin};
 use entity::run::Outcome;
-use entity::{Database, claim, provider};
+use entity::{Database, claim, known, provider};
 use uuid::Uuid;
 
 pub(crate) const PROVIDER: &str = "primary";
@@ -73,50 +72,26 @@ pub(crate) async fn store(db: &Database, events: &[Content], gone: &[Uuid]) {
     let Begin::Begun(begun) = lease::begin(db, run, ask).await.unwrap() else {
         panic!("the run is not to be begun");
     };
-    let changes = changes(events, gone);
-    let finish = Finish {
-        outcome: Outcome::Stored,
-        error: None,
-        http_status: Some(200),
-        bytes: None,
-        counts: Counts::default(),
-        durations: Durations::default(),
-        next_due_at: begun.at,
-        transient_failures: 0,
-        consecutive_failures: 0,
-        remember: commit::Remember::Keep,
-        revision: begun.provider.revision,
-        crashed: false,
-        left_alone: None,
-    };
-    let committed = commit::commit(db, &begun.held, &finish, &changes).await;
-    assert!(matches!(committed.unwrap(), Committed::Yes(_)));
-}
-
-fn changes(events: &[Content], gone: &[Uuid]) -> Changes {
+    let stored = known::of_provider(db, begun.provider.id).await.unwrap();
     let mut upserts: Vec<Upsert> = events
         .iter()
         .map(|content| Upsert {
             id: id(content),
             digest: content.digest(),
             content: content.clone(),
+            known: stored.get(id(content)).is_some(),
         })
         .collect();
     upserts.sort_by_key(|upsert| upsert.id);
-    let change = |event, kind| Change {
-        event,
-        kind,
-        changes: None,
-    };
-    let log = upserts
-        .iter()
-        .map(|upsert| change(upsert.id, Kind::Created))
-        .chain(gone.iter().map(|id| change(*id, Kind::Gone)))
-        .collect();
-    Changes {
-        upserts,
+    let changes = Changes {
+        upserts: upserts.into(),
         gone: gone.to_vec(),
-        log,
         ..Changes::default()
-    }
+    };
+    let finish = Finish {
+        http_status: Some(200),
+        ..Finish::new(Outcome::Stored, begun.at, begun.provider.revision)
+    };
+    let committed = commit::commit(db, &begun.held, &finish, &changes).await;
+    assert!(matches!(committed.unwrap(), Committed::Yes(_)));
 }

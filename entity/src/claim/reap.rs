@@ -154,8 +154,9 @@ async fn take_over(tx: &DatabaseTransaction, lost: &[Lost]) -> Result<Vec<ToPush
                    WHERE m.run_id = $2 AND f.closed_at IS NULL";
         tx.execute_raw(dialect.statement(sql, vec![run.into(), lost.id.into()]))
             .await?;
-        let sql = "UPDATE run SET traceparent = $2 WHERE id = $1";
-        let values = vec![run.into(), lost.traceparent.clone().into()];
+        let sql = "UPDATE run SET traceparent = $2, \
+                   accept_gone = (SELECT l.accept_gone FROM run l WHERE l.id = $3) WHERE id = $1";
+        let values = vec![run.into(), lost.traceparent.clone().into(), lost.id.into()];
         tx.execute_raw(dialect.statement(sql, values)).await?;
         pushes.push(ToPush {
             id: run,

@@ -12,11 +12,13 @@ struct Request {
     fan_out_id: Uuid,
     provider_id: i64,
     traceparent: Option<String>,
+    accept_gone: bool,
 }
 
 /// Takes up to `limit` requested syncs: a provider that is being synced already lends its run to
-/// the fan-out, any other that is neither paused nor retired is claimed, due or not. A fan-out
-/// whose requests are all taken is sealed. Gives the runs that are new, or `None` if nothing was
+/// the fan-out, any other that is neither paused nor retired is claimed, due or not. One that is to
+/// accept what is gone waits until a run under way without that leave is over. A fan-out whose
+/// requests are all taken is sealed. Gives the runs that are new, or `None` if nothing was
 /// requested.
 ///
 /// # Errors
@@ -25,8 +27,11 @@ pub async fn take_requests(db: &Database, limit: u64) -> Result<Option<Vec<ToPus
     let tx = db.begin().await?;
     let dialect = Dialect::of(&tx);
     let sql = format!(
-        "SELECT q.fan_out_id, q.provider_id, f.traceparent \
+        "SELECT q.fan_out_id, q.provider_id, f.traceparent, q.accept_gone \
          FROM fan_out_request q JOIN fan_out f ON f.id = q.fan_out_id \
+         WHERE NOT (q.accept_gone AND EXISTS (SELECT 1 FROM run r \
+             WHERE r.provider_id = q.provider_id AND r.finished_at IS NULL \
+             AND r.state = 'running' AND NOT r.accept_gone)) \
          ORDER BY q.fan_out_id, q.provider_id LIMIT $1 {}",
         dialect.lock_skipping("q")
     );
@@ -49,7 +54,14 @@ pub async fn take_requests(db: &Database, limit: u64) -> Result<Option<Vec<ToPus
         };
         let traceparent = of_it().find_map(|request| request.traceparent.clone());
         let providers: Vec<i64> = of_it().map(|request| request.provider_id).collect();
-        let claimed = claim_or_join(&tx, *fan_out, traceparent.as_deref(), &providers).await?;
+        let accept_gone = of_it().any(|request| request.accept_gone);
+        let wanted = Wanted {
+            fan_out: *fan_out,
+            traceparent: traceparent.as_deref(),
+            providers: &providers,
+            accept_gone,
+        };
+        let claimed = claim_or_join(&tx, &wanted).await?;
         pushes.extend(to_push(&claimed, traceparent.as_deref()));
     }
     seal_taken(&tx, &fan_outs).await?;
@@ -63,11 +75,17 @@ struct Claimable {
     current_run: Option<Uuid>,
 }
 
+/// What one fan-out is asked for, or a part of it; all of it with or without `accept_gone`.
+struct Wanted<'a> {
+    fan_out: Uuid,
+    traceparent: Option<&'a str>,
+    providers: &'a [i64],
+    accept_gone: bool,
+}
+
 async fn claim_or_join(
     tx: &DatabaseTransaction,
-    fan_out: Uuid,
-    traceparent: Option<&str>,
-    providers: &[i64],
+    wanted: &Wanted<'_>,
 ) -> Result<Vec<(Uuid, i64)>, DbErr> {
     let dialect = Dialect::of(tx);
     let sql = format!(
@@ -77,7 +95,7 @@ async fn claim_or_join(
         dialect.now(),
         dialect.lock_waiting("provider")
     );
-    let list = vec![dialect.numbers(providers)];
+    let list = vec![dialect.numbers(wanted.providers)];
     let locked = Claimable::find_by_statement(dialect.statement(sql, list))
         .all(tx)
         .await?;
@@ -90,16 +108,63 @@ async fn claim_or_join(
         .iter()
         .filter_map(|provider| Some((provider.current_run?, provider.id)))
         .collect();
-    let claimed = enqueue(tx, &free, traceparent).await?;
-    join(tx, fan_out, &claimed).await?;
-    join(tx, fan_out, &running).await?;
+    let claimed = enqueue(tx, &free, wanted.traceparent).await?;
+    let waits = if wanted.accept_gone {
+        let runs: Vec<Uuid> = claimed.iter().chain(&running).map(|run| run.0).collect();
+        give_leave(tx, &runs).await?
+    } else {
+        Vec::new()
+    };
+    let (members, providers) = members(wanted, &claimed, &running, &waits);
+    join(tx, wanted.fan_out, &members).await?;
     let sql = format!(
         "DELETE FROM fan_out_request WHERE fan_out_id = $1 AND provider_id {}",
         dialect.in_numbers("$2")
     );
-    let values = vec![fan_out.into(), dialect.numbers(providers)];
+    let values = vec![wanted.fan_out.into(), dialect.numbers(&providers)];
     tx.execute_raw(dialect.statement(sql, values)).await?;
     Ok(claimed)
+}
+
+/// The runs that belong to the fan-out now, and the providers whose requests are taken. `waits` are
+/// runs that have begun without the leave that is wanted: their providers' requests stand.
+fn members(
+    wanted: &Wanted<'_>,
+    claimed: &[(Uuid, i64)],
+    running: &[(Uuid, i64)],
+    waits: &[Uuid],
+) -> (Vec<(Uuid, i64)>, Vec<i64>) {
+    let waiting: Vec<i64> = running
+        .iter()
+        .filter(|(run, _)| waits.contains(run))
+        .map(|(_, provider)| *provider)
+        .collect();
+    let members = claimed.iter().chain(running).copied();
+    let providers = wanted.providers.iter().copied();
+    (
+        members.filter(|(run, _)| !waits.contains(run)).collect(),
+        providers.filter(|id| !waiting.contains(id)).collect(),
+    )
+}
+
+/// Gives runs that have not begun the leave to take for gone what their feeds lack; returns those
+/// that have begun without it.
+async fn give_leave(tx: &DatabaseTransaction, runs: &[Uuid]) -> Result<Vec<Uuid>, DbErr> {
+    let dialect = Dialect::of(tx);
+    let sql = format!(
+        "UPDATE run SET accept_gone = true WHERE state = 'queued' AND id {}",
+        dialect.in_ids("$1")
+    );
+    tx.execute_raw(dialect.statement(sql, vec![dialect.ids(runs)]))
+        .await?;
+    let sql = format!(
+        "SELECT id FROM run WHERE NOT accept_gone AND id {}",
+        dialect.in_ids("$1")
+    );
+    let rows = tx
+        .query_all_raw(dialect.statement(sql, vec![dialect.ids(runs)]))
+        .await?;
+    rows.iter().map(|row| row.try_get_by_index(0)).collect()
 }
 
 async fn seal_taken(tx: &DatabaseTransaction, fan_outs: &[Uuid]) -> Result<(), DbErr> {

@@ -4,13 +4,14 @@
 //! secret that was renewed counts from the next fetch on.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 
+use sea_orm::FromJsonQueryResult;
 use serde::{Deserialize, Serialize};
 
 /// How a provider is to be asked.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, FromJsonQueryResult)]
 pub struct Access {
     /// Extra headers, by their lower-case names.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -32,7 +33,6 @@ impl Access {
 
 /// Basic credentials (RFC 7617).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Basic {
     /// Who asks; shown.
     pub username: String,
@@ -50,4 +50,38 @@ pub enum Reference {
     File(PathBuf),
     /// Here: for what is no secret, since it is stored and shown.
     Value(String),
+}
+
+impl fmt::Display for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_open() {
+            return f.write_str("none");
+        }
+        let mut separator = "";
+        for (name, reference) in &self.headers {
+            write!(f, "{separator}header {name} from {reference}")?;
+            separator = ", ";
+        }
+        if let Some(Basic { username, password }) = &self.basic {
+            write!(
+                f,
+                "{separator}basic {username} with the password from {password}"
+            )?;
+            separator = ", ";
+        }
+        if let Some(token) = &self.bearer {
+            write!(f, "{separator}bearer token from {token}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Reference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Env(name) => write!(f, "the variable {name}"),
+            Self::File(path) => write!(f, "the file {}", path.display()),
+            Self::Value(value) => write!(f, "the value {value}"),
+        }
+    }
 }

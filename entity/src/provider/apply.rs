@@ -90,9 +90,10 @@ async fn insert(tx: &impl ConnectionTrait, spec: &Spec) -> Result<Change, DbErr>
     let dialect = Dialect::of(tx);
     let now = dialect.now();
     let sql = format!(
-        "INSERT INTO provider (name, url, host, format, interval_ms, timezone, timeout_ms, \
-         created_at, next_due_at, late_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, {now}, {now}, {})",
+        "INSERT INTO provider (name, url, host, format, interval_ms, timezone, timeout_ms, access, \
+         max_interval_ms, max_body, hold_percent, hold_events, created_at, next_due_at, late_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, {}, $9, $10, $11, $12, {now}, {now}, {})",
+        dialect.as_json("$8"),
         dialect.now_plus_ms("$5")
     );
     tx.execute_raw(dialect.statement(sql, settings(spec)))
@@ -114,8 +115,10 @@ async fn update(
     // A changed provider is due at once, for what it says may now mean something else.
     let sql = format!(
         "UPDATE provider SET url = $2, host = $3, format = $4, interval_ms = $5, timezone = $6, \
-         timeout_ms = $7, revision = revision + 1, retired_at = NULL, \
+         timeout_ms = $7, access = {}, max_interval_ms = $9, max_body = $10, hold_percent = $11, \
+         hold_events = $12, revision = revision + 1, retired_at = NULL, moved_to = NULL, \
          next_due_at = {now}, late_at = {} WHERE name = $1",
+        dialect.as_json("$8"),
         dialect.now_plus_ms("$5")
     );
     tx.execute_raw(dialect.statement(sql, settings(spec)))
@@ -136,6 +139,15 @@ fn settings(spec: &Spec) -> Vec<sea_orm::Value> {
         millis(spec.interval).into(),
         spec.timezone.clone().into(),
         millis(spec.timeout).into(),
+        serde_json::to_string(&spec.access)
+            .expect("references have a JSON form")
+            .into(),
+        spec.max_interval.map(millis).into(),
+        spec.max_body
+            .map(|bytes| i64::try_from(bytes).unwrap_or(i64::MAX))
+            .into(),
+        i64::from(spec.hold.percent).into(),
+        i64::from(spec.hold.events).into(),
     ]
 }
 
@@ -145,12 +157,34 @@ fn millis(duration: std::time::Duration) -> i64 {
 
 fn differences(model: &Model, spec: &Spec) -> Vec<String> {
     let show = |duration| humantime::format_duration(duration).to_string();
+    let or_default = |text: Option<String>| text.unwrap_or_else(|| "default".to_owned());
     [
         ("url", model.url.clone(), spec.url.to_string()),
         ("format", model.format.clone(), spec.format.clone()),
         ("interval", show(model.interval()), show(spec.interval)),
         ("timezone", model.timezone.clone(), spec.timezone.clone()),
         ("timeout", show(model.timeout()), show(spec.timeout)),
+        ("access", model.access.to_string(), spec.access.to_string()),
+        (
+            "max_interval",
+            or_default(model.max_interval_ms.map(|_| show(model.max_interval()))),
+            or_default(spec.max_interval.map(show)),
+        ),
+        (
+            "max_body",
+            or_default(model.max_body.map(|bytes| bytes.to_string())),
+            or_default(spec.max_body.map(|bytes| bytes.to_string())),
+        ),
+        (
+            "hold_percent",
+            model.hold_percent.to_string(),
+            spec.hold.percent.to_string(),
+        ),
+        (
+            "hold_events",
+            model.hold_events.to_string(),
+            spec.hold.events.to_string(),
+        ),
     ]
     .into_iter()
     .filter(|(_, before, after)| before != after)

@@ -1,5 +1,7 @@
 //! The provider file: TOML in, checked specifications out, or every problem with its line.
 
+mod access;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::time::Duration;
@@ -8,33 +10,7 @@ use serde::Deserialize;
 use toml::Spanned;
 use url::Url;
 
-/// One provider as its operator wants it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Spec {
-    /// The stable key: lower-case letters, digits and hyphens.
-    pub name: String,
-    /// Where its feed is, over HTTP or HTTPS.
-    pub url: Url,
-    /// What its feed is written in.
-    pub format: String,
-    /// From one visit to the next.
-    pub interval: Duration,
-    /// An IANA time zone, for naive times in the feed.
-    pub timezone: String,
-    /// The longest that one fetch may take.
-    pub timeout: Duration,
-}
-
-impl Spec {
-    /// The address' host and port, in the form under which fetches are counted.
-    pub fn host(&self) -> String {
-        let host = self.url.host_str().unwrap_or_default();
-        match self.url.port() {
-            Some(port) => format!("{host}:{port}"),
-            None => host.to_owned(),
-        }
-    }
-}
+use super::{Access, Hold, Spec, spec};
 
 /// One thing that is wrong in a provider file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,6 +60,13 @@ struct Entry {
     interval: Spanned<String>,
     timezone: Option<Spanned<String>>,
     timeout: Option<Spanned<String>>,
+    max_interval: Option<Spanned<String>>,
+    max_body_mib: Option<Spanned<u64>>,
+    hold_percent: Option<Spanned<u64>>,
+    hold_events: Option<Spanned<u64>>,
+    headers: Option<Spanned<access::Headers>>,
+    basic: Option<Spanned<access::Basic>>,
+    bearer: Option<Spanned<access::Source>>,
 }
 
 /// Reads a provider file. `formats` are the names that a feed's format may have.
@@ -130,7 +113,7 @@ fn line_of(text: &str, at: usize) -> usize {
 const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
 const LONGEST_INTERVAL: Duration = Duration::from_secs(366 * 86_400);
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(3600);
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
+const LARGEST_BODY_MIB: u64 = 64 << 10;
 const LONGEST_NAME: usize = 100;
 
 struct Checker<'a> {
@@ -158,12 +141,18 @@ impl Checker<'_> {
             Some(zone) => self.note(zone, timezone(zone.get_ref())),
         };
         let timeout = match &entry.timeout {
-            None => Some(DEFAULT_TIMEOUT),
+            None => Some(spec::DEFAULT_TIMEOUT),
             Some(timeout) => self.note(
                 timeout,
                 duration(timeout.get_ref(), Duration::from_millis(1), LONGEST_TIMEOUT),
             ),
         };
+        let max_interval = self.max_interval(entry, interval);
+        let max_body = self.number(&entry.max_body_mib, 1, LARGEST_BODY_MIB);
+        let defaults = Hold::default();
+        let percent = self.number(&entry.hold_percent, 0, 100);
+        let events = self.number(&entry.hold_events, 0, u32::MAX.into());
+        let access = self.access(entry);
         Some(Spec {
             name: name?,
             url: url?,
@@ -171,7 +160,72 @@ impl Checker<'_> {
             interval: interval?,
             timezone: timezone?,
             timeout: timeout?,
+            access: access?,
+            max_interval: max_interval?,
+            max_body: max_body?.map(|mib| mib << 20),
+            hold: Hold {
+                percent: percent?.map_or(defaults.percent, |n| n.try_into().unwrap_or(100)),
+                events: events?.map_or(defaults.events, |n| n.try_into().unwrap_or(u32::MAX)),
+            },
         })
+    }
+
+    fn max_interval(
+        &mut self,
+        entry: &Entry,
+        interval: Option<Duration>,
+    ) -> Option<Option<Duration>> {
+        let Some(most) = &entry.max_interval else {
+            return Some(None);
+        };
+        let least = interval.unwrap_or(SHORTEST_INTERVAL);
+        let checked = duration(most.get_ref(), least, LONGEST_INTERVAL);
+        self.note(most, checked).map(Some)
+    }
+
+    fn number(
+        &mut self,
+        value: &Option<Spanned<u64>>,
+        least: u64,
+        most: u64,
+    ) -> Option<Option<u64>> {
+        let Some(value) = value else {
+            return Some(None);
+        };
+        let number = *value.get_ref();
+        let checked = if (least..=most).contains(&number) {
+            Ok(Some(number))
+        } else {
+            Err(format!("{number} is out of bounds: give {least} to {most}"))
+        };
+        self.note(value, checked)
+    }
+
+    fn access(&mut self, entry: &Entry) -> Option<Access> {
+        let mut access = Access::default();
+        let mut good = true;
+        if let Some(headers) = &entry.headers {
+            let checked = self.note(headers, access::headers(headers.get_ref()));
+            good &= checked.is_some();
+            access.headers = checked.unwrap_or_default();
+        }
+        if let Some(basic) = &entry.basic {
+            let checked = self.note(basic, access::basic(basic.get_ref()));
+            good &= checked.is_some();
+            access.basic = checked;
+        }
+        if let Some(bearer) = &entry.bearer {
+            let checked = self.note(bearer, access::secret(bearer.get_ref()));
+            good &= checked.is_some();
+            access.bearer = checked;
+        }
+        let once = access::one_authorization(&access);
+        good &= match (&entry.bearer, &entry.basic) {
+            (Some(bearer), _) => self.note(bearer, once).is_some(),
+            (None, Some(basic)) => self.note(basic, once).is_some(),
+            (None, None) => true,
+        };
+        good.then_some(access)
     }
 
     fn name(&mut self, name: &Spanned<String>) -> Option<String> {
@@ -187,7 +241,7 @@ impl Checker<'_> {
         Some(text)
     }
 
-    fn note<T>(&mut self, at: &Spanned<String>, checked: Result<T, String>) -> Option<T> {
+    fn note<S, T>(&mut self, at: &Spanned<S>, checked: Result<T, String>) -> Option<T> {
         checked
             .map_err(|reason| {
                 self.problems.push(Problem {
@@ -280,6 +334,12 @@ name = "second"
 url = "http://127.0.0.1:9000/feed"
 format = "plan-list"
 interval = "1s"
+max_interval = "6h"
+max_body_mib = 256
+hold_percent = 100
+hold_events = 0
+headers = { X-Api-Key = { env = "ACME_KEY" }, accept = { value = "text/xml" } }
+basic = { username = "fanfare", password = { file = "/run/secrets/acme" } }
 "#;
 
     fn problems(text: &str) -> Vec<String> {
@@ -293,8 +353,43 @@ interval = "1s"
         assert_eq!(specs[0].interval, Duration::from_secs(900));
         assert_eq!(specs[0].timeout, Duration::from_secs(20));
         assert_eq!(specs[1].timezone, "UTC");
-        assert_eq!(specs[1].timeout, DEFAULT_TIMEOUT);
+        assert_eq!(specs[1].timeout, spec::DEFAULT_TIMEOUT);
         assert_eq!(specs[1].host(), "127.0.0.1:9000");
+        assert_eq!(
+            (&specs[0].access, specs[0].hold),
+            (&Access::default(), Hold::default())
+        );
+        assert_eq!((specs[0].max_interval, specs[0].max_body), (None, None));
+    }
+
+    #[test]
+    fn what_need_not_be_said_can_be() {
+        let spec = parse(GOOD, &["plan-list"]).unwrap().remove(1);
+        assert_eq!(spec.max_interval, Some(Duration::from_secs(6 * 3600)));
+        assert_eq!(spec.max_body, Some(256 << 20));
+        let never = Hold {
+            percent: 100,
+            events: 0,
+        };
+        assert_eq!(spec.hold, never);
+        assert_eq!(
+            spec.access.to_string(),
+            "header accept from the value text/xml, header x-api-key from the variable ACME_KEY, \
+             basic fanfare with the password from the file /run/secrets/acme"
+        );
+    }
+
+    #[test]
+    fn numbers_out_of_bounds_are_told() {
+        let text = GOOD
+            .replace("\"6h\"", "\"1ms\"")
+            .replace("256", "0")
+            .replace("= 100", "= 101");
+        let problems = problems(&text);
+        assert_eq!(problems.len(), 3, "{problems:?}");
+        assert!(problems[0].starts_with("line 15: `1ms` is out of bounds"));
+        assert_eq!(problems[1], "line 16: 0 is out of bounds: give 1 to 65536");
+        assert_eq!(problems[2], "line 17: 101 is out of bounds: give 0 to 100");
     }
 
     #[test]

@@ -3,12 +3,12 @@
 use chrono::{DateTime, NaiveDateTime, Utc};
 use entity::commit::{Changes, Committed, SetAside};
 use entity::event::{self, Content, SellMode, Zone};
-use entity::event_change::{self, Kind};
-use entity::{known, set_aside};
+use entity::event_change::Kind;
+use entity::set_aside;
 use sea_orm::{EntityTrait, QueryOrder};
 
 use crate::on_both_databases;
-use crate::world::{World, bare, change, creating, upsert};
+use crate::world::{World, bare, creating, id, ids, replacing};
 
 on_both_databases!(
     every_field_comes_back_as_it_was_given,
@@ -107,9 +107,7 @@ async fn every_field_comes_back_as_it_was_given(world: World) {
     let after = world.now().await;
 
     assert_eq!(world.count("event").await, contents.len() as i64);
-    let known = known::of_provider(&world.db, begun.provider.id)
-        .await
-        .unwrap();
+    let known = world.known("acme").await;
     for given in contents {
         let row = world
             .event(event::id("acme", &given.base_id, &given.event_id))
@@ -121,7 +119,7 @@ async fn every_field_comes_back_as_it_was_given(world: World) {
         assert_eq!((row.gone_at, row.missing_since), (None, None));
         assert_eq!(row.first_seen_at, row.changed_at);
         assert!((before..=after).contains(&row.changed_at));
-        let known = known[&row.id];
+        let known = known.get(row.id).unwrap();
         assert_eq!(known.digest, given.digest());
         assert!(!known.gone && !known.missing);
     }
@@ -130,41 +128,55 @@ async fn every_field_comes_back_as_it_was_given(world: World) {
 async fn more_rows_than_a_statement_takes_are_all_stored(world: World) {
     world.add(&["acme"]).await;
     let begun = world.begun("acme").await;
-    let contents = (0..5_300).map(|number| bare(&number.to_string()));
-    let changes = creating("acme", contents);
-    world.commit(&begun, &changes).await;
-    let log = event_change::Entity::find()
-        .order_by_asc(event_change::Column::Position)
-        .all(&world.db.write)
-        .await
-        .unwrap();
-    let logged: Vec<_> = log.iter().map(|row| (row.position, row.event_id)).collect();
-    let given: Vec<_> = (0..)
-        .zip(changes.log.iter().map(|change| change.event))
-        .collect();
-    assert_eq!(logged, given);
+    let numbers: Vec<String> = (0..5_300).map(|number| number.to_string()).collect();
+    let numbers: Vec<&str> = numbers.iter().map(String::as_str).collect();
+    let contents = numbers.iter().map(|number| bare(number));
+    world.commit(&begun, &creating("acme", contents)).await;
+    let given = ids("acme", &numbers);
+    let as_kind = |kind| {
+        let logged = (0..).zip(&given).map(move |(at, id)| (at, *id, kind));
+        logged.collect::<Vec<_>>()
+    };
+    assert_eq!(world.kinds(begun.held.run).await, as_kind(Kind::Created));
     assert_eq!(world.count("event").await, 5_300);
 
-    let gone: Vec<_> = changes.upserts.iter().map(|upsert| upsert.id).collect();
+    let begun = world.begun("acme").await;
+    let renamed = numbers.iter().map(|number| Content {
+        title: format!("Renamed {number}"),
+        ..bare(number)
+    });
+    world.commit(&begun, &replacing("acme", renamed)).await;
+    assert_eq!(world.kinds(begun.held.run).await, as_kind(Kind::Updated));
+    let renamed = "SELECT count(*) FROM event WHERE title = 'Renamed ' || event_id";
+    assert_eq!(world.number(renamed).await, 5_300);
+
     let begun = world.begun("acme").await;
     let leaving = Changes {
-        log: gone.iter().map(|id| change(*id, Kind::Gone)).collect(),
-        gone,
+        gone: given.clone(),
         ..Changes::default()
     };
     world.commit(&begun, &leaving).await;
+    assert_eq!(world.kinds(begun.held.run).await, as_kind(Kind::Gone));
     assert_eq!(
         world.number("SELECT count(gone_at) FROM event").await,
         5_300
     );
+
+    let begun = world.begun("acme").await;
+    let returning = Changes {
+        returned: given.clone(),
+        ..Changes::default()
+    };
+    world.commit(&begun, &returning).await;
+    assert_eq!(world.kinds(begun.held.run).await, as_kind(Kind::Returned));
+    assert_eq!(world.number("SELECT count(gone_at) FROM event").await, 0);
 }
 
 async fn set_aside_items_and_the_log_are_kept_in_order(world: World) {
     world.add(&["acme"]).await;
     let begun = world.begun("acme").await;
-    let created = creating("acme", [bare("1")]);
-    world.commit(&begun, &created).await;
-    let row = world.event(created.upserts[0].id).await;
+    world.commit(&begun, &creating("acme", [bare("1")])).await;
+    let id = id("acme", "1");
     let renamed = Content {
         title: "Renamed".to_owned(),
         min_price: Some(150_000),
@@ -178,23 +190,17 @@ async fn set_aside_items_and_the_log_are_kept_in_order(world: World) {
         snippet: "<plan plan_id=\"ñ\"".to_owned(),
     };
     let changes = Changes {
-        log: vec![entity::commit::Change {
-            changes: Some(event_change::changes(&row, &renamed)),
-            ..change(row.id, Kind::Updated)
-        }],
-        upserts: vec![upsert("acme", renamed)],
         set_aside: vec![
             item(9, None),
             item(4, Some(("291".to_owned(), "9".to_owned()))),
         ],
-        ..Changes::default()
+        ..replacing("acme", [renamed])
     };
     let begun = world.begun("acme").await;
     world.commit(&begun, &changes).await;
 
-    let log = event_change::Entity::find_by_id((begun.held.run, 0));
-    let logged = log.one(&world.db.write).await.unwrap().unwrap();
-    assert_eq!((logged.event_id, logged.kind), (row.id, Kind::Updated));
+    assert_eq!(world.kinds(begun.held.run).await, [(0, id, Kind::Updated)]);
+    let logged = world.log(begun.held.run).await.remove(0);
     assert_eq!(
         logged.changes.unwrap().to_string(),
         r#"{"min_price":[null,150000],"title":["Camela en concierto","Renamed"]}"#

@@ -93,9 +93,11 @@ async fn runs_and_changes_go_when_they_are_old_and_events_stay(world: World) {
 
 async fn what_is_young_or_open_is_kept(world: World) {
     world.add(&["acme"]).await;
-    for _ in 0..2 {
+    for event_id in ["1", "2"] {
         let begun = world.begun("acme").await;
-        world.commit(&begun, &creating("acme", [bare("1")])).await;
+        world
+            .commit(&begun, &creating("acme", [bare(event_id)]))
+            .await;
     }
     age(&world, 13).await;
     let open = world.begun("acme").await;

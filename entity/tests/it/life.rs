@@ -19,8 +19,8 @@ pub(super) enum Step {
     Claim { limit: u64 },
     /// The providers become due.
     TimePasses,
-    /// An operator asks for a sync.
-    Request { provider: usize },
+    /// An operator asks for a sync, perhaps one that accepts what is gone.
+    Request { provider: usize, accept_gone: bool },
     /// A scheduler takes requests up.
     TakeRequests,
     /// A scheduler pushes what nobody has begun.
@@ -50,7 +50,8 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         4 => (1..4_u64).prop_map(|limit| Step::Claim { limit }),
         3 => Just(Step::TimePasses),
-        1 => (0..PROVIDERS).prop_map(|provider| Step::Request { provider }),
+        2 => (0..PROVIDERS, any::<bool>())
+            .prop_map(|(provider, accept_gone)| Step::Request { provider, accept_gone }),
         1 => Just(Step::TakeRequests),
         1 => Just(Step::PushOverdue),
         8 => (any_index.clone(), 0..WORKERS).prop_map(|(job, worker)| Step::Deliver { job, worker }),

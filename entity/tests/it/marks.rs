@@ -3,10 +3,9 @@
 use entity::commit::{Changes, Committed};
 use entity::event::{Content, SellMode};
 use entity::event_change::Kind;
-use entity::known;
 
 use crate::on_both_databases;
-use crate::world::{World, bare, change, creating, upsert};
+use crate::world::{World, bare, creating, id, replacing};
 
 on_both_databases!(
     an_update_keeps_the_first_sight_and_replaces_the_rest,
@@ -27,9 +26,8 @@ async fn an_update_keeps_the_first_sight_and_replaces_the_rest(world: World) {
         max_price: Some(2),
         ..bare("1")
     };
-    let created = creating("acme", [full]);
-    world.commit(&begun, &created).await;
-    let id = created.upserts[0].id;
+    world.commit(&begun, &creating("acme", [full])).await;
+    let id = id("acme", "1");
     let earlier = format!(
         "UPDATE event SET first_seen_at = {0}, changed_at = {0}",
         world.in_seconds(-3600)
@@ -38,13 +36,8 @@ async fn an_update_keeps_the_first_sight_and_replaces_the_rest(world: World) {
     let before = world.event(id).await;
 
     let begun = world.begun("acme").await;
-    let changes = Changes {
-        upserts: vec![upsert("acme", bare("1"))],
-        log: vec![change(id, Kind::Updated)],
-        ..Changes::default()
-    };
     assert_eq!(
-        world.commit(&begun, &changes).await,
+        world.commit(&begun, &replacing("acme", [bare("1")])).await,
         Committed::Yes(Some(2))
     );
     let after = world.event(id).await;
@@ -62,15 +55,17 @@ async fn what_was_once_online_stays_findable(world: World) {
     let mut seen = Vec::new();
     for sell_mode in modes {
         let begun = world.begun("acme").await;
-        let changes = creating(
-            "acme",
-            [Content {
-                sell_mode,
-                ..bare("1")
-            }],
-        );
+        let content = Content {
+            sell_mode,
+            ..bare("1")
+        };
+        let changes = if seen.is_empty() {
+            creating("acme", [content])
+        } else {
+            replacing("acme", [content])
+        };
         world.commit(&begun, &changes).await;
-        let row = world.event(changes.upserts[0].id).await;
+        let row = world.event(id("acme", "1")).await;
         seen.push((row.sell_mode, row.ever_online));
     }
     let expected = [
@@ -84,38 +79,32 @@ async fn what_was_once_online_stays_findable(world: World) {
 async fn an_event_goes_and_returns_as_it_was(world: World) {
     world.add(&["acme"]).await;
     let begun = world.begun("acme").await;
-    let created = creating("acme", [bare("1")]);
-    world.commit(&begun, &created).await;
-    let id = created.upserts[0].id;
+    world.commit(&begun, &creating("acme", [bare("1")])).await;
+    let id = id("acme", "1");
     let before = world.event(id).await;
 
     let begun = world.begun("acme").await;
     let gone = Changes {
         gone: vec![id],
-        log: vec![change(id, Kind::Gone)],
         ..Changes::default()
     };
     assert_eq!(world.commit(&begun, &gone).await, Committed::Yes(Some(2)));
     let row = world.event(id).await;
     assert!(row.gone_at.unwrap() >= begun.at);
     assert_eq!(row.gone_at, Some(row.changed_at));
-    assert!(
-        known::of_provider(&world.db, begun.provider.id)
-            .await
-            .unwrap()[&id]
-            .gone
-    );
+    assert_eq!(world.kinds(begun.held.run).await, [(0, id, Kind::Gone)]);
+    assert!(world.known("acme").await.get(id).unwrap().gone);
 
     let begun = world.begun("acme").await;
     let returned = Changes {
         returned: vec![id],
-        log: vec![change(id, Kind::Returned)],
         ..Changes::default()
     };
     assert_eq!(
         world.commit(&begun, &returned).await,
         Committed::Yes(Some(3))
     );
+    assert_eq!(world.kinds(begun.held.run).await, [(0, id, Kind::Returned)]);
     let row = world.event(id).await;
     assert!(row.changed_at >= begun.at);
     let same_but_for_time = entity::event::Model {
@@ -128,27 +117,21 @@ async fn an_event_goes_and_returns_as_it_was(world: World) {
 async fn an_event_that_returns_changed_loses_its_marks(world: World) {
     world.add(&["acme"]).await;
     let begun = world.begun("acme").await;
-    let created = creating("acme", [bare("1")]);
-    world.commit(&begun, &created).await;
-    let id = created.upserts[0].id;
+    world.commit(&begun, &creating("acme", [bare("1")])).await;
+    let id = id("acme", "1");
     let marks = format!(
         "UPDATE event SET gone_at = {0}, missing_since = {0}",
         world.in_seconds(-9)
     );
     world.execute(&marks, vec![]).await;
     let begun = world.begun("acme").await;
-    let changes = Changes {
-        upserts: vec![upsert(
-            "acme",
-            Content {
-                sold_out: true,
-                ..bare("1")
-            },
-        )],
-        log: vec![change(id, Kind::Returned)],
-        ..Changes::default()
+    let sold_out = Content {
+        sold_out: true,
+        ..bare("1")
     };
+    let changes = replacing("acme", [sold_out]);
     world.commit(&begun, &changes).await;
+    assert_eq!(world.kinds(begun.held.run).await, [(0, id, Kind::Returned)]);
     let row = world.event(id).await;
     assert!(row.sold_out);
     assert_eq!((row.gone_at, row.missing_since), (None, None));
@@ -165,15 +148,13 @@ async fn a_run_touches_no_other_event(world: World) {
             .await;
     }
     assert_eq!(world.count("event").await, 4);
-    let of = |name, id| entity::event::id(name, "291", id);
-    let others = [of("other", "1"), of("other", "2"), of("acme", "2")];
+    let others = [id("other", "1"), id("other", "2"), id("acme", "2")];
     let before = entity::event::by_ids(&world.db.write, &others)
         .await
         .unwrap();
     let begun = world.begun("acme").await;
     let gone = Changes {
-        gone: vec![of("acme", "1")],
-        log: vec![change(of("acme", "1"), Kind::Gone)],
+        gone: vec![id("acme", "1")],
         ..Changes::default()
     };
     world.commit(&begun, &gone).await;

@@ -1,7 +1,7 @@
 //! What someone asks for: taken up once, joined where it runs already, and always closed.
 
 use entity::claim::take_requests;
-use entity::fan_out::{self, Trigger};
+use entity::fan_out;
 use entity::{provider, run};
 use sea_orm::{ConnectionTrait, TransactionTrait};
 use uuid::Uuid;
@@ -22,17 +22,11 @@ on_both_databases!(
 const MINUTE_MS: i64 = 60_000;
 
 async fn request(world: &World, names: &[&str]) -> Uuid {
-    let mut ids = Vec::new();
-    for name in names {
-        ids.push(world.provider(name).await.id);
-    }
-    let requested = fan_out::request(&world.db, Trigger::Command, Some("00-trace"), &ids).await;
-    requested.unwrap()
+    world.request(names, false).await
 }
 
 async fn progress(world: &World, fan_out: Uuid) -> fan_out::Progress {
-    let progress = fan_out::progress(&world.db.read, fan_out).await.unwrap();
-    progress.unwrap()
+    world.progress(fan_out).await
 }
 
 async fn add_not_due(world: &World, names: &[&str]) {

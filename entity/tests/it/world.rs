@@ -3,14 +3,16 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use entity::commit::{Changes, Committed, Counts, Durations, Finish, Remember, Upsert, commit};
+use entity::commit::{Changes, Committed, Finish, Upsert, commit};
 use entity::event::{self, Content, SellMode};
 use entity::host::Politeness;
 use entity::lease::{self, Ask, Begin, Begun};
 use entity::provider::Spec;
 use entity::run::Outcome;
-use entity::{Config, Database, Kind, claim, dataset, fan_out, provider, run};
-use sea_orm::{ConnectionTrait, DbBackend, EntityTrait, Statement, Value};
+use entity::{Config, Database, Kind, claim, dataset, event_change, fan_out, provider, run};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, QueryFilter, QueryOrder, Statement, Value,
+};
 use uuid::Uuid;
 
 pub(crate) const LEASE: Duration = Duration::from_secs(20);
@@ -42,7 +44,7 @@ impl World {
         Self::over(testkit::Database::sqlite().await).await
     }
 
-    async fn over(database: testkit::Database) -> Self {
+    pub(crate) async fn over(database: testkit::Database) -> Self {
         let config = Config::new(database.url().parse().unwrap());
         Self {
             db: entity::connect(&config).await.unwrap(),
@@ -116,7 +118,7 @@ impl World {
             provider::Entity::find().all(db).await.unwrap(),
             run::Entity::find().all(db).await.unwrap(),
             event::Entity::find().all(db).await.unwrap(),
-            entity::event_change::Entity::find().all(db).await.unwrap(),
+            event_change::Entity::find().all(db).await.unwrap(),
             entity::set_aside::Entity::find().all(db).await.unwrap(),
             dataset::version(db).await.unwrap(),
             self.count("dataset_commit").await,
@@ -187,6 +189,49 @@ impl World {
         rows.remove(0)
     }
 
+    /// What the run has logged, in order.
+    pub(crate) async fn log(&self, run: Uuid) -> Vec<event_change::Model> {
+        event_change::Entity::find()
+            .filter(event_change::Column::RunId.eq(run))
+            .order_by_asc(event_change::Column::Position)
+            .all(&self.db.write)
+            .await
+            .unwrap()
+    }
+
+    /// Position, event and kind of each change that the run has logged.
+    pub(crate) async fn kinds(&self, run: Uuid) -> Vec<(i64, Uuid, event_change::Kind)> {
+        let log = self.log(run).await;
+        log.iter()
+            .map(|row| (row.position, row.event_id, row.kind))
+            .collect()
+    }
+
+    pub(crate) async fn known(&self, name: &str) -> entity::known::Known {
+        let id = self.provider(name).await.id;
+        entity::known::of_provider(&self.db, id).await.unwrap()
+    }
+
+    /// An operator's request for a sync of each provider.
+    pub(crate) async fn request(&self, names: &[&str], accept_gone: bool) -> Uuid {
+        let mut providers = Vec::new();
+        for name in names {
+            providers.push(self.provider(name).await.id);
+        }
+        let request = fan_out::Request {
+            trigger: fan_out::Trigger::Command,
+            traceparent: Some("00-trace"),
+            providers: &providers,
+            accept_gone,
+        };
+        fan_out::request(&self.db, request).await.unwrap()
+    }
+
+    pub(crate) async fn progress(&self, fan_out: Uuid) -> fan_out::Progress {
+        let progress = fan_out::progress(&self.db.read, fan_out).await;
+        progress.unwrap().unwrap()
+    }
+
     pub(crate) async fn fan_out(&self, id: Uuid) -> fan_out::Model {
         let found = fan_out::Entity::find_by_id(id).one(&self.db.write).await;
         found.unwrap().unwrap()
@@ -194,32 +239,21 @@ impl World {
 }
 
 pub(crate) fn spec(name: &str) -> Spec {
+    let url = "http://127.0.0.1:9/feed".parse().unwrap();
+    let interval = Duration::from_secs(900);
     Spec {
-        name: name.to_owned(),
-        url: "http://127.0.0.1:9/feed".parse().unwrap(),
-        format: "plan-list".to_owned(),
-        interval: Duration::from_secs(900),
         timezone: "Europe/Madrid".to_owned(),
-        timeout: Duration::from_secs(30),
+        ..Spec::new(name.to_owned(), url, "plan-list".to_owned(), interval)
     }
 }
 
 /// A good end, with the next visit in a quarter of an hour.
 pub(crate) fn finish(begun: &Begun) -> Finish {
+    let next_due_at = begun.at + Duration::from_secs(900);
     Finish {
-        outcome: Outcome::Stored,
-        error: None,
         http_status: Some(200),
         bytes: Some(1234),
-        counts: Counts::default(),
-        durations: Durations::default(),
-        next_due_at: begun.at + Duration::from_secs(900),
-        transient_failures: 0,
-        consecutive_failures: 0,
-        remember: Remember::Keep,
-        revision: begun.provider.revision,
-        crashed: false,
-        left_alone: None,
+        ..Finish::new(Outcome::Stored, next_due_at, begun.provider.revision)
     }
 }
 
@@ -244,35 +278,52 @@ pub(crate) fn bare(event_id: &str) -> Content {
     }
 }
 
-pub(crate) fn upsert(provider: &str, content: Content) -> Upsert {
+/// The id of [`bare`]'s event.
+pub(crate) fn id(provider: &str, event_id: &str) -> Uuid {
+    event::id(provider, "291", event_id)
+}
+
+/// The ids of [`bare`]'s events, in order.
+pub(crate) fn ids(provider: &str, event_ids: &[&str]) -> Vec<Uuid> {
+    let mut ids: Vec<Uuid> = event_ids.iter().map(|each| id(provider, each)).collect();
+    ids.sort();
+    ids
+}
+
+/// An event that is not stored yet.
+pub(crate) fn new(provider: &str, content: Content) -> Upsert {
     Upsert {
         id: event::id(provider, &content.base_id, &content.event_id),
         digest: content.digest(),
         content,
+        known: false,
     }
 }
 
-/// Creates each of `contents`, in the order of their ids as a commit wants them.
-pub(crate) fn creating(provider: &str, contents: impl IntoIterator<Item = Content>) -> Changes {
-    let mut upserts: Vec<Upsert> = contents
-        .into_iter()
-        .map(|content| upsert(provider, content))
-        .collect();
+/// An event that is stored already, in whatever state.
+pub(crate) fn known(provider: &str, content: Content) -> Upsert {
+    Upsert {
+        known: true,
+        ..new(provider, content)
+    }
+}
+
+/// Stores each of `upserts`, in the order of their ids as a commit wants them.
+pub(crate) fn storing(upserts: impl IntoIterator<Item = Upsert>) -> Changes {
+    let mut upserts: Vec<Upsert> = upserts.into_iter().collect();
     upserts.sort_by_key(|upsert| upsert.id);
-    let log = upserts
-        .iter()
-        .map(|upsert| change(upsert.id, entity::event_change::Kind::Created));
     Changes {
-        log: log.collect(),
-        upserts,
+        upserts: upserts.into(),
         ..Changes::default()
     }
 }
 
-pub(crate) fn change(event: Uuid, kind: entity::event_change::Kind) -> entity::commit::Change {
-    entity::commit::Change {
-        event,
-        kind,
-        changes: None,
-    }
+/// Creates each of `contents`.
+pub(crate) fn creating(provider: &str, contents: impl IntoIterator<Item = Content>) -> Changes {
+    storing(contents.into_iter().map(|content| new(provider, content)))
+}
+
+/// Replaces each of `contents`.
+pub(crate) fn replacing(provider: &str, contents: impl IntoIterator<Item = Content>) -> Changes {
+    storing(contents.into_iter().map(|content| known(provider, content)))
 }

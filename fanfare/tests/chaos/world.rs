@@ -159,9 +159,13 @@ impl World {
     pub(crate) async fn request(&self, db: &entity::Database) -> Uuid {
         let providers = provider::active(&db.write).await.unwrap();
         let ids: Vec<i64> = providers.iter().map(|provider| provider.id).collect();
-        fan_out::request(db, Trigger::Command, None, &ids)
-            .await
-            .unwrap()
+        let request = fan_out::Request {
+            trigger: Trigger::Command,
+            traceparent: None,
+            providers: &ids,
+            accept_gone: false,
+        };
+        fan_out::request(db, request).await.unwrap()
     }
 
     /// Moves the feeds on and syncs all of them, which must go well.

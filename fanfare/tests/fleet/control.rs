@@ -84,9 +84,13 @@ async fn a_sync_that_is_asked_for_joins_the_run_that_is_on() {
         .unwrap()
         .unwrap()
         .id;
-    let fan_out = fan_out::request(&world.db, Trigger::Command, None, &[id])
-        .await
-        .unwrap();
+    let request = fan_out::Request {
+        trigger: Trigger::Command,
+        traceparent: None,
+        providers: &[id],
+        accept_gone: false,
+    };
+    let fan_out = fan_out::request(&world.db, request).await.unwrap();
     testkit::eventually(PATIENCE, "the request is taken up", async || {
         let progress = fan_out::progress(&world.db.read, fan_out)
             .await

@@ -59,13 +59,9 @@ impl World {
     pub(crate) async fn add(&self, names: &[String], host: &str, interval: Duration) {
         let specs: Vec<Spec> = names
             .iter()
-            .map(|name| Spec {
-                name: name.clone(),
-                url: self.simulator.feed_url_on(name, host).parse().unwrap(),
-                format: "plan-list".into(),
-                interval,
-                timezone: "UTC".into(),
-                timeout: Duration::from_secs(30),
+            .map(|name| {
+                let url = self.simulator.feed_url_on(name, host).parse().unwrap();
+                Spec::new(name.clone(), url, "plan-list".into(), interval)
             })
             .collect();
         provider::apply(&self.db, &specs, false, false)

@@ -111,10 +111,7 @@ async fn a_scheduler_that_finds_nothing_to_do_leaves_no_trace(world: World) {
     };
     let scheduler = Role::start(&world, quick);
     // Ticks have passed when one of them has closed this request, which nothing came of.
-    let id = world.provider(0).await.id;
-    let trigger = entity::fan_out::Trigger::Command;
-    let asked = entity::fan_out::request(&world.db, trigger, None, &[id]).await;
-    let asked = asked.unwrap();
+    let asked = world.request(&[0]).await;
     testkit::eventually(
         crate::world::PATIENCE,
         "the request is closed",

@@ -55,10 +55,7 @@ async fn a_request_is_taken_up_pushed_and_closed(world: World) {
     );
     world.execute(&not_due).await;
     let scheduler = Role::start(&world, config());
-    let ids = [world.provider(0).await.id, world.provider(2).await.id];
-    let id = fan_out::request(&world.db, Trigger::Api, None, &ids)
-        .await
-        .unwrap();
+    let id = world.request(&[0, 2]).await;
     world.waits_for(2).await;
     assert_eq!(world.provider(1).await.current_run, None);
     for run in world.runs().await {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use entity::commit::{Changes, Counts, Durations, Finish, Remember, commit};
+use entity::commit::{Changes, Finish, commit};
 use entity::host::Politeness;
 use entity::lease::{self, Ask, Begin, Begun};
 use entity::provider::Spec;
@@ -75,13 +75,15 @@ impl World {
     /// Adds providers, all due at once.
     pub(crate) async fn add_providers(&self, count: usize) {
         let specs: Vec<Spec> = (0..count)
-            .map(|number| Spec {
-                name: format!("provider-{number}"),
-                url: "http://127.0.0.1:9/feed".parse().unwrap(),
-                format: "plan-list".into(),
-                interval: Duration::from_secs(900),
-                timezone: "UTC".into(),
-                timeout: Duration::from_secs(30),
+            .map(|number| {
+                let url = "http://127.0.0.1:9/feed".parse().unwrap();
+                let interval = Duration::from_secs(900);
+                Spec::new(
+                    format!("provider-{number}"),
+                    url,
+                    "plan-list".into(),
+                    interval,
+                )
             })
             .collect();
         provider::apply(&self.db, &specs, false, false)
@@ -128,24 +130,29 @@ impl World {
 
     /// Ends a run well, with the next visit in a quarter of an hour.
     pub(crate) async fn finish(&self, begun: &Begun) {
+        let next_due_at = begun.at + Duration::from_secs(900);
         let finish = Finish {
-            outcome: Outcome::Unchanged,
-            error: None,
             http_status: Some(304),
-            bytes: None,
-            counts: Counts::default(),
-            durations: Durations::default(),
-            next_due_at: begun.at + Duration::from_secs(900),
-            transient_failures: 0,
-            consecutive_failures: 0,
-            remember: Remember::Keep,
-            revision: begun.provider.revision,
-            crashed: false,
-            left_alone: None,
+            ..Finish::new(Outcome::Unchanged, next_due_at, begun.provider.revision)
         };
         commit(&self.db, &begun.held, &finish, &Changes::default())
             .await
             .unwrap();
+    }
+
+    /// An operator's request for a sync of each provider.
+    pub(crate) async fn request(&self, numbers: &[usize]) -> Uuid {
+        let mut providers = Vec::new();
+        for number in numbers {
+            providers.push(self.provider(*number).await.id);
+        }
+        let request = fan_out::Request {
+            trigger: fan_out::Trigger::Api,
+            traceparent: None,
+            providers: &providers,
+            accept_gone: false,
+        };
+        fan_out::request(&self.db, request).await.unwrap()
     }
 
     pub(crate) async fn fan_outs(&self) -> Vec<fan_out::Model> {

@@ -3,8 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use entity::commit::{Changes, Committed, commit};
-use entity::event_change::Kind;
+use entity::commit::{Committed, commit};
 use entity::fan_out::Trigger;
 use entity::lease::{self, Begun};
 use entity::{claim, event, fan_out, invariants, provider, run};
@@ -14,7 +13,7 @@ use sea_orm::{ConnectionTrait, EntityTrait};
 use uuid::Uuid;
 
 use super::Step;
-use crate::world::{LEASE, World, bare, change, finish, upsert};
+use crate::world::{LEASE, World, bare, creating, finish, replacing};
 
 pub(super) struct Model<'a> {
     world: &'a World,
@@ -71,11 +70,18 @@ impl<'a> Model<'a> {
                 self.pushed(claimed.unwrap().unwrap());
             }
             Step::TimePasses => self.all_due().await,
-            Step::Request { provider } => {
+            Step::Request {
+                provider,
+                accept_gone,
+            } => {
                 let model = self.world.provider(&self.providers[*provider]).await;
-                fan_out::request(db, Trigger::Command, None, &[model.id])
-                    .await
-                    .unwrap();
+                let request = fan_out::Request {
+                    trigger: Trigger::Command,
+                    traceparent: None,
+                    providers: &[model.id],
+                    accept_gone: *accept_gone,
+                };
+                fan_out::request(db, request).await.unwrap();
             }
             Step::TakeRequests => {
                 let taken = claim::take_requests(db, 10).await.unwrap();
@@ -170,16 +176,10 @@ impl<'a> Model<'a> {
         let mut content = bare("1");
         content.title = format!("title {}", self.counter);
         let title = content.title.clone();
-        let upsert = upsert(&provider, content);
-        let kind = if self.titles.contains_key(&provider) {
-            Kind::Updated
+        let changes = if self.titles.contains_key(&provider) {
+            replacing(&provider, [content])
         } else {
-            Kind::Created
-        };
-        let changes = Changes {
-            log: vec![change(upsert.id, kind)],
-            upserts: vec![upsert],
-            ..Changes::default()
+            creating(&provider, [content])
         };
         let owner = self.owner(&begun).await;
         let committed = commit(&self.world.db, &begun.held, &finish(&begun), &changes).await;
