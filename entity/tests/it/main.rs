@@ -2,14 +2,19 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+mod accepting;
+mod bulk;
 mod claiming;
 mod committing;
 mod connecting;
 mod fan_outs;
 mod fencing;
+mod holding;
 mod keeping;
+mod knowing;
 mod leasing;
 mod life;
+mod logging;
 mod marks;
 mod plans;
 mod providers;
@@ -17,6 +22,7 @@ mod pushing;
 mod reaping;
 mod recording;
 mod requests;
+mod retrying;
 mod searching;
 mod settings;
 mod sharing;
