@@ -210,7 +210,6 @@ impl Job {
             sink.take(&buffer[..read], Some(received.get()))?;
         }
         drop(decoder);
-        source.finish().map_err(failed)?;
         // To some decoders nothing at all is a whole stream.
         if received.get() == 0 {
             return Err(failed(std::io::ErrorKind::UnexpectedEof.into()));

@@ -90,7 +90,7 @@ impl Coding {
                 // Windows of up to a gigabyte are no part of the coding `br` (RFC 7932).
                 let large = BrotliDecoderParameter::BROTLI_DECODER_PARAM_LARGE_WINDOW;
                 decoder.set_parameter(large, 0);
-                Box::new(decoder)
+                Box::new(Brotli(decoder))
             }
             Self::Zstd => {
                 let mut decoder = zstd::stream::read::Decoder::with_buffer(source)?;
@@ -98,6 +98,26 @@ impl Coding {
                 Box::new(decoder)
             }
         })
+    }
+}
+
+/// Unlike the other decoders, that of brotli does not care whether its source ends where it does.
+struct Brotli<R: BufRead>(Decompressor<R>);
+
+impl<R: BufRead> Read for Brotli<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.0.read(buffer)?;
+        if read > 0 || buffer.is_empty() {
+            return Ok(read);
+        }
+        // Asked again it tells whether something is left in its own buffer.
+        if self.0.read(buffer)? == 0 && self.0.get_mut().fill_buf()?.is_empty() {
+            return Ok(0);
+        }
+        Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "something follows its end",
+        ))
     }
 }
 
@@ -157,17 +177,6 @@ impl Source {
             None => self.ended = true,
         }
         Ok(piece)
-    }
-
-    /// Makes sure that the body ends where its coding did.
-    pub(super) fn finish(&mut self) -> io::Result<()> {
-        if self.fill_buf()?.is_empty() {
-            return Ok(());
-        }
-        Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            "something follows its end",
-        ))
     }
 }
 
