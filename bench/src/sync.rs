@@ -16,6 +16,7 @@ use testkit::PostgresServer;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
+use worker::fetch::{Fetcher, Networks};
 use worker::{Synced, Tools, fetch, format};
 
 use crate::cpu::Cpu;
@@ -117,12 +118,14 @@ impl Bench {
         let simulator = simulator::start(listener, config, stop.clone());
         let specs = provider::parse(&simulator.providers_toml("15m"), &["plan-list"])?;
         provider::apply(&db, &specs, false, false).await?;
-        let fetch = fetch::Limits::default();
+        let fetch = fetch::Config {
+            allow: Networks::loopback(),
+            ..fetch::Config::default()
+        };
         Ok(Self {
             tools: Tools {
                 db: db.clone(),
-                http: fetch::client(&fetch, None)?,
-                fetch,
+                http: Fetcher::new(fetch)?,
                 format: format::Limits::default(),
             },
             db,

@@ -8,6 +8,7 @@ use clap::{Args, ValueEnum};
 use entity::DatabaseUrl;
 use queue::RedisUrl;
 use url::Url;
+use worker::fetch::Networks;
 
 #[derive(Debug, Args)]
 pub(crate) struct LogOptions {
@@ -159,15 +160,6 @@ pub(crate) struct WorkerOptions {
         value_parser = humantime::parse_duration
     )]
     pub(crate) drain: Duration,
-    /// Largest feed that is read, decompressed, in bytes
-    #[arg(
-        long,
-        env = "FANFARE_MAX_BODY",
-        value_name = "BYTES",
-        default_value_t = 67_108_864,
-        value_parser = clap::value_parser!(u64).range(1024..)
-    )]
-    pub(crate) max_body: u64,
     /// Fetches at once from one host, by all workers together
     #[arg(
         long,
@@ -186,6 +178,58 @@ pub(crate) struct WorkerOptions {
         value_parser = humantime::parse_duration
     )]
     pub(crate) host_gap: Duration,
+    #[command(flatten)]
+    pub(crate) fetch: FetchOptions,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FetchOptions {
+    /// Largest feed that is read, decompressed, in bytes
+    #[arg(
+        long,
+        env = "FANFARE_MAX_BODY",
+        value_name = "BYTES",
+        default_value_t = 2_147_483_648,
+        value_parser = clap::value_parser!(u64).range(1024..)
+    )]
+    pub(crate) max_body: u64,
+    /// Largest feed that is read, as it comes over the wire, in bytes
+    #[arg(
+        long,
+        env = "FANFARE_MAX_WIRE",
+        value_name = "BYTES",
+        default_value_t = 1_073_741_824,
+        value_parser = clap::value_parser!(u64).range(1024..)
+    )]
+    pub(crate) max_wire: u64,
+    /// How many times its size on the wire a feed may be, if it is past 16 MiB
+    #[arg(
+        long,
+        env = "FANFARE_MAX_RATIO",
+        value_name = "TIMES",
+        default_value_t = 200,
+        value_parser = clap::value_parser!(u64).range(1..)
+    )]
+    pub(crate) max_ratio: u64,
+    /// Folder for feeds that are too large for memory, while they are read; the system's folder for
+    /// temporary files without it
+    #[arg(long, env = "FANFARE_SPOOL_DIR", value_name = "FOLDER")]
+    pub(crate) spool_dir: Option<PathBuf>,
+    /// What all feeds together may take of that folder at once, in bytes
+    #[arg(
+        long,
+        env = "FANFARE_MAX_SPOOL",
+        value_name = "BYTES",
+        default_value_t = 8_589_934_592
+    )]
+    pub(crate) max_spool: u64,
+    /// Networks that providers may live in although they are not public: addresses or CIDRs, with
+    /// commas
+    #[arg(long, env = "FANFARE_ALLOW_NETWORKS", value_name = "NETWORKS")]
+    pub(crate) allow_networks: Option<Networks>,
+    /// How providers reach you: an address of mail or of a page, shown to them with each fetch
+    #[arg(long, env = "FANFARE_CONTACT", value_name = "ADDRESS")]
+    pub(crate) contact: Option<String>,
     /// Proxy for all fetches; none is used without it
     #[arg(
         long,

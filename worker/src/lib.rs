@@ -9,6 +9,7 @@ pub mod fetch;
 pub mod format;
 mod job;
 mod leases;
+pub mod spool;
 mod sync;
 pub mod visit;
 
@@ -23,6 +24,7 @@ use entity::host::Politeness;
 use queue::Queue;
 use tokio_util::sync::CancellationToken;
 
+use fetch::Fetcher;
 use job::Context;
 use leases::{Leases, Signs};
 pub use sync::{Synced, Tools, compare, record_panic, sync_provider};
@@ -38,12 +40,10 @@ pub struct Config {
     pub lease: Duration,
     /// How long running syncs may go on after a stop before they are handed back.
     pub drain: Duration,
-    /// What a fetch may cost.
-    pub fetch: fetch::Limits,
+    /// How feeds are fetched: what it may cost and where it may lead.
+    pub fetch: fetch::Config,
     /// What a feed may ask of the parser.
     pub format: format::Limits,
-    /// A proxy for all fetches; none is used without it.
-    pub proxy: Option<url::Url>,
     /// How fetches treat a host, all workers together.
     pub politeness: Politeness,
 }
@@ -56,9 +56,8 @@ impl Config {
             concurrency: 16,
             lease: Duration::from_secs(20),
             drain: Duration::from_secs(20),
-            fetch: fetch::Limits::default(),
+            fetch: fetch::Config::default(),
             format: format::Limits::default(),
-            proxy: None,
             politeness: Politeness::default(),
         }
     }
@@ -67,7 +66,7 @@ impl Config {
 /// Works until `shutdown` fires and its running syncs are done, or handed back at the deadline.
 ///
 /// # Errors
-/// The HTTP client can't be made. Nothing that happens to a run, the queue or the database ends a
+/// Nothing can be fetched with this configuration. Nothing that happens to a run, the queue or the database ends a
 /// worker.
 pub async fn run(
     config: Config,
@@ -75,14 +74,12 @@ pub async fn run(
     queue: &Queue,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
-    let http = fetch::client(&config.fetch, config.proxy.as_ref())
-        .context("can't make the HTTP client")?;
+    let http = Fetcher::new(config.fetch).context("can't fetch")?;
     let leases = Leases::default();
     let context = Arc::new(Context {
         tools: Tools {
             db: db.clone(),
             http,
-            fetch: config.fetch,
             format: config.format,
         },
         worker: config.name.clone(),

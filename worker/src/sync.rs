@@ -19,7 +19,7 @@ use tracing::Instrument;
 
 use self::compare::Compared;
 use self::read::{Read, ReadError, Source, read};
-use crate::fetch::{self, Feed, FetchError, Fetched};
+use crate::fetch::{self, Answer, Feed, FetchError, Fetched, Fetcher};
 use crate::format::{self, Format, PARSER_REVISION, UnknownFormat};
 use crate::visit::{self, Ended};
 
@@ -29,9 +29,7 @@ pub struct Tools {
     /// Where events live.
     pub db: Database,
     /// How feeds are fetched.
-    pub http: fetch::Client,
-    /// What a fetch may cost.
-    pub fetch: fetch::Limits,
+    pub http: Fetcher,
     /// What a feed may ask of the parser.
     pub format: format::Limits,
 }
@@ -126,15 +124,13 @@ async fn attempt(tools: &Tools, begun: &Begun, report: &mut Report) -> Result<Ch
     let started = Instant::now();
     let fetched = fetch(tools, provider).await;
     report.durations.fetch = Some(started.elapsed());
-    let feed = match fetched? {
-        Fetched::NotModified => {
-            report.http_status = Some(304);
-            return Ok(Changes::default());
-        }
-        Fetched::Feed(feed) => feed,
+    let fetched = fetched?;
+    report.http_status = Some(fetched.status);
+    let feed = match fetched.answer {
+        Answer::NotModified => return Ok(Changes::default()),
+        Answer::Feed(feed) => feed,
     };
-    report.http_status = Some(200);
-    report.bytes = Some(feed.body.len() as u64);
+    report.bytes = Some(feed.body.len());
     let memory = memory(&feed);
     let same = remembered(provider) && provider.body_digest.as_ref() == Some(&memory.body_digest);
     report.remember = Remember::Replace(memory);
@@ -170,20 +166,20 @@ async fn fetch(tools: &Tools, provider: &provider::Model) -> Result<Fetched, Fet
     let request = fetch::Request {
         url: &provider.url,
         timeout: provider.timeout(),
+        max_body: None,
+        access: &provider::Access::default(),
         etag: provider.etag.as_deref().filter(|_| remembered),
         last_modified: provider.last_modified.as_deref().filter(|_| remembered),
     };
     let span = tracing::info_span!("fetch", server.address = provider.host);
-    fetch::fetch(&tools.http, &tools.fetch, &request)
-        .instrument(span)
-        .await
+    tools.http.fetch(&request).instrument(span).await
 }
 
 fn memory(feed: &Feed) -> Memory {
     Memory {
         etag: feed.etag.clone(),
         last_modified: feed.last_modified.clone(),
-        body_digest: blake3::hash(&feed.body).as_bytes().to_vec(),
+        body_digest: feed.digest.to_vec(),
         parser: PARSER_REVISION.into(),
     }
 }
@@ -359,9 +355,7 @@ fn told(error: &SyncError) -> String {
 /// What a failure says about the next visit.
 fn classify(error: &SyncError) -> Ended {
     match error {
-        SyncError::Fetch(FetchError::Connect { .. } | FetchError::ConnectTimeout { .. }) => {
-            Ended::Unreachable
-        }
+        SyncError::Fetch(error) if error.is_unreachable() => Ended::Unreachable,
         SyncError::Fetch(FetchError::Status {
             status: 429 | 503,
             retry_after: Some(wait),

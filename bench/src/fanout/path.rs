@@ -15,6 +15,7 @@ use testkit::{PostgresServer, Process, RedisServer, Signal};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
+use worker::fetch::{Fetcher, Networks};
 use worker::{Tools, fetch, format};
 
 use crate::{database, show};
@@ -90,11 +91,13 @@ async fn one_by_one(
 
 /// Claims and syncs that many due providers one after another, without a queue.
 pub(super) async fn sequential(db: &Database, providers: usize) -> anyhow::Result<Duration> {
-    let limits = fetch::Limits::default();
+    let fetch = fetch::Config {
+        allow: Networks::loopback(),
+        ..fetch::Config::default()
+    };
     let tools = Tools {
         db: db.clone(),
-        http: fetch::client(&limits, None)?,
-        fetch: limits,
+        http: Fetcher::new(fetch)?,
         format: format::Limits::default(),
     };
     let ask = Ask {

@@ -28,7 +28,8 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
         terminate.recv().await;
         fired.cancel();
     });
-    let config = worker::Config::new(format!("bench-{}", std::process::id()));
+    let mut config = worker::Config::new(format!("bench-{}", std::process::id()));
+    config.fetch.allow = worker::fetch::Networks::loopback();
     let mut database = entity::Config::new(options.database);
     database.max_connections = 16;
     database.session = Session::below_lease(config.lease);

@@ -12,6 +12,7 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use worker::fetch::{self, Networks};
 
 use crate::cli::Demo;
 use crate::command::roles::{Roles, parse_providers};
@@ -60,6 +61,10 @@ pub(crate) async fn run(options: Demo, name: &str) -> anyhow::Result<()> {
             politeness: Politeness {
                 concurrency: 16,
                 ..Politeness::default()
+            },
+            fetch: fetch::Config {
+                allow: Networks::loopback(),
+                ..fetch::Config::default()
             },
             ..worker::Config::new(name.to_owned())
         },

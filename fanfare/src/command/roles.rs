@@ -11,10 +11,11 @@ use queue::Queue;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use worker::fetch;
 
 use crate::cli::{All, Api, Scheduler, Worker};
 use crate::listen::listen;
-use crate::options::{LeaseOptions, SchedulerOptions, WorkerOptions};
+use crate::options::{FetchOptions, LeaseOptions, SchedulerOptions, WorkerOptions};
 use crate::{observe, show, start, stop};
 
 /// `fanfare api`.
@@ -166,12 +167,26 @@ fn worker_config(options: &WorkerOptions, lease: &LeaseOptions, name: &str) -> w
     config.concurrency = usize::from(options.worker_concurrency);
     config.lease = lease.lease;
     config.drain = options.drain;
-    config.fetch.body = options.max_body;
-    config.proxy.clone_from(&options.proxy);
+    config.fetch = fetch_config(&options.fetch);
     config.politeness = Politeness {
         concurrency: options.host_concurrency,
         gap: options.host_gap,
     };
+    config
+}
+
+fn fetch_config(options: &FetchOptions) -> fetch::Config {
+    let mut config = fetch::Config::default();
+    config.limits.body = options.max_body;
+    config.limits.wire = options.max_wire;
+    config.limits.ratio = options.max_ratio;
+    config.spool.total = options.max_spool;
+    if let Some(folder) = &options.spool_dir {
+        config.spool.directory.clone_from(folder);
+    }
+    config.allow = options.allow_networks.clone().unwrap_or_default();
+    config.contact.clone_from(&options.contact);
+    config.proxy.clone_from(&options.proxy);
     config
 }
 

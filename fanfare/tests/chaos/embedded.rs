@@ -52,6 +52,7 @@ impl Embedded {
         command.env("FANFARE_PROVIDERS", "providers.toml");
         command.env("FANFARE_LISTEN", "127.0.0.1:0");
         command.env("FANFARE_TICK", "100ms");
+        command.env("FANFARE_ALLOW_NETWORKS", "127.0.0.0/8");
         let process = Process::start(&command);
         let serves = |line: &str| line.starts_with("listening on ");
         process.wait_for_line(serves, PATIENCE).await;

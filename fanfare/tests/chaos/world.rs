@@ -40,6 +40,7 @@ impl World {
                 ("FANFARE_LISTEN", "127.0.0.1:0".to_owned()),
                 ("FANFARE_LEASE", "2s".to_owned()),
                 ("FANFARE_TICK", "100ms".to_owned()),
+                ("FANFARE_ALLOW_NETWORKS", "127.0.0.0/8".to_owned()),
                 ("FANFARE_HOST_CONCURRENCY", "100".to_owned()),
             ],
             postgres,

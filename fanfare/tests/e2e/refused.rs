@@ -147,6 +147,8 @@ async fn a_value_that_makes_no_sense_is_refused_with_its_option_and_variable() {
             "digit",
         ),
         ("FANFARE_LOG_FORMAT", "--log-format", "human"),
+        ("FANFARE_ALLOW_NETWORKS", "--allow-networks", "10.0.0.0/8"),
+        ("FANFARE_MAX_SPOOL", "--max-spool", "digit"),
     ] {
         let refused = start("worker", &[(variable, "nonsense")]).await;
         refused.refused(&["nonsense", variable, option, hint]);

@@ -55,6 +55,7 @@ impl World {
                 ("FANFARE_DATABASE_URL", database.url().to_owned()),
                 ("FANFARE_LISTEN", "127.0.0.1:0".to_owned()),
                 ("FANFARE_TICK", "100ms".to_owned()),
+                ("FANFARE_ALLOW_NETWORKS", "127.0.0.0/8".to_owned()),
             ],
             database,
             _redis: None,

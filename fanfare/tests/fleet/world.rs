@@ -92,6 +92,7 @@ impl World {
         config.lease = LEASE;
         config.drain = Duration::from_millis(100);
         config.politeness = politeness;
+        config.fetch.allow = worker::fetch::Networks::loopback();
         let (db, queue) = (self.db.clone(), self.queue.clone());
         let stop = self.stop.clone();
         self.roles.push(tokio::spawn(async move {

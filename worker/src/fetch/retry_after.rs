@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, NaiveDateTime, Utc};
-use reqwest::header::{HeaderMap, RETRY_AFTER};
+use chrono::{DateTime, Utc};
+use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
+
+use super::date;
 
 /// How long the server asks to be left alone. A date is taken against the server's own `Date`
 /// where it sends one, so that neither clock matters, and against `now` otherwise.
@@ -12,19 +14,9 @@ pub fn retry_after(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> 
     if let Ok(seconds) = value.parse() {
         return Some(Duration::from_secs(seconds));
     }
-    let at = http_date(value)?;
-    let sent = headers
-        .get(reqwest::header::DATE)
-        .and_then(|date| http_date(date.to_str().ok()?))
-        .unwrap_or(now);
+    let at = date::parse(value)?;
+    let sent = date::date(headers, DATE).unwrap_or(now);
     Some((at - sent).to_std().unwrap_or_default())
-}
-
-/// The one form that senders may still use (RFC 9110, section 5.6.7).
-fn http_date(text: &str) -> Option<DateTime<Utc>> {
-    NaiveDateTime::parse_from_str(text.trim(), "%a, %d %b %Y %H:%M:%S GMT")
-        .ok()
-        .map(|at| at.and_utc())
 }
 
 #[cfg(test)]

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use entity::commit::SetAside;
 use entity::known::Known;
 use jiff::tz::TimeZone;
@@ -13,6 +12,7 @@ use uuid::Uuid;
 
 use super::compare::{Compared, Comparison};
 use crate::format::{self, Format, Item, ParseError};
+use crate::spool::Spool;
 
 /// A feed, and where it stands in time.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ pub(crate) struct Source {
     pub(crate) provider: String,
     pub(crate) format: Format,
     pub(crate) timezone: TimeZone,
-    pub(crate) body: Bytes,
+    pub(crate) body: Spool,
     pub(crate) limits: format::Limits,
 }
 
@@ -77,33 +77,38 @@ fn read_blocking(
     let mut kept = Vec::new();
     let mut comparing = Duration::ZERO;
     let started = Instant::now();
-    let summary = format::parse(source.format, &source.body[..], &context, &mut |batch| {
-        let compared_from = Instant::now();
-        for event in batch.events {
-            comparison.take(event);
-        }
-        for item in batch.set_aside {
-            // The event of a zone that is set aside is in the batch itself.
-            if let (Item::Event, Some((base_id, event_id))) = (item.item, &item.identity) {
-                comparison.take_present(base_id, event_id);
+    let summary = format::parse(
+        source.format,
+        source.body.reader(),
+        &context,
+        &mut |batch| {
+            let compared_from = Instant::now();
+            for event in batch.events {
+                comparison.take(event);
             }
-            if (kept.len() as u64) < source.limits.max_set_aside {
-                kept.push(SetAside {
-                    position: item.position,
-                    path: item.path,
-                    reason: item.reason.slug().to_owned(),
-                    identity: item.identity,
-                    snippet: item.snippet,
-                });
+            for item in batch.set_aside {
+                // The event of a zone that is set aside is in the batch itself.
+                if let (Item::Event, Some((base_id, event_id))) = (item.item, &item.identity) {
+                    comparison.take_present(base_id, event_id);
+                }
+                if (kept.len() as u64) < source.limits.max_set_aside {
+                    kept.push(SetAside {
+                        position: item.position,
+                        path: item.path,
+                        reason: item.reason.slug().to_owned(),
+                        identity: item.identity,
+                        snippet: item.snippet,
+                    });
+                }
             }
-        }
-        comparing += compared_from.elapsed();
-        if stopped.is_cancelled() {
-            ControlFlow::Break(())
-        } else {
-            ControlFlow::Continue(())
-        }
-    })?;
+            comparing += compared_from.elapsed();
+            if stopped.is_cancelled() {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        },
+    )?;
     let parsing = started.elapsed().saturating_sub(comparing);
     let compared_from = Instant::now();
     let compared = comparison.finish();

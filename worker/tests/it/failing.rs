@@ -108,7 +108,7 @@ async fn a_feed_that_is_refused_changes_nothing(world: World) {
         (
             Behavior::RedirectLoop,
             None,
-            "redirect refused: more than 5 in a row",
+            "redirect refused: it leads in a circle",
         ),
         (elsewhere, Some(404), "status 404"),
     ];
@@ -132,7 +132,7 @@ async fn a_feed_that_cannot_be_read_changes_nothing(world: World) {
         ),
         (
             Behavior::Status { code: 204 },
-            Some(200),
+            Some(204),
             "the feed is empty",
         ),
     ];
@@ -161,6 +161,7 @@ async fn an_endless_feed_is_cut_at_the_limit(mut world: World) {
 async fn a_provider_that_hangs_is_left_after_the_idle_time(mut world: World) {
     let simulated = stored(&world).await;
     world.limit(Limits {
+        first_byte: Duration::from_millis(150),
         idle: Duration::from_millis(150),
         ..Limits::default()
     });
@@ -168,7 +169,7 @@ async fn a_provider_that_hangs_is_left_after_the_idle_time(mut world: World) {
     let finish = fails(&world, "hang").await;
     assert_eq!(
         finish.error.as_deref(),
-        Some("the provider sent nothing for 150ms")
+        Some("the provider did not begin to answer within 150ms")
     );
     simulated.behave(
         NAME,

@@ -5,6 +5,7 @@
 mod draining;
 mod failing;
 mod feeds;
+mod fetching;
 mod following;
 mod meaning;
 mod outage;

@@ -7,9 +7,9 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::instrument::WithSubscriber;
 use uuid::Uuid;
-use worker::Config;
+use worker::{Config, fetch};
 
-use crate::world::{PATIENCE, World};
+use crate::world::{PATIENCE, World, fetch_config};
 
 pub(crate) struct Role {
     pub(crate) queue: Queue,
@@ -26,6 +26,7 @@ pub(crate) fn config(name: &str) -> Config {
             concurrency: 100,
             ..entity::host::Politeness::default()
         },
+        fetch: fetch_config(fetch::Limits::default()),
         ..Config::new(name.to_owned())
     }
 }

@@ -10,6 +10,7 @@ use entity::{Config, Database, Kind, claim, dataset, event, event_change, provid
 use sea_orm::{ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, QueryFilter, QueryOrder};
 use sea_orm::{Statement, Value};
 use uuid::Uuid;
+use worker::fetch::{Fetcher, Networks};
 use worker::{Synced, Tools, fetch, format, sync_provider};
 
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -193,12 +194,20 @@ impl World {
     }
 }
 
-fn tools(db: &Database, fetch: fetch::Limits) -> Tools {
+fn tools(db: &Database, limits: fetch::Limits) -> Tools {
     Tools {
         db: db.clone(),
-        http: fetch::client(&fetch, None).unwrap(),
-        fetch,
+        http: Fetcher::new(fetch_config(limits)).unwrap(),
         format: format::Limits::default(),
+    }
+}
+
+/// Servers of tests are on this machine.
+pub(crate) fn fetch_config(limits: fetch::Limits) -> fetch::Config {
+    fetch::Config {
+        limits,
+        allow: Networks::loopback(),
+        ..fetch::Config::default()
     }
 }
 
