@@ -78,7 +78,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
 fn report(what: &str, measured: &mut [Measured], limit: Duration) {
     measured.sort_unstable_by_key(|measured| measured.wall);
     let Measured { finish, wall, cpu } = &measured[measured.len() / 2];
-    let counts = finish.counts;
+    let counts = &finish.counts;
     show::line(&format!(
         "{what:14} {:>7.3} s wall, {:>5.2} s CPU ({:.2} worker + {:.2} database), {:>5.2} of the row \
          copy's rate; {} new, {} changed, {} gone, {} unchanged; {:?}",

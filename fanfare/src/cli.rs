@@ -231,6 +231,9 @@ pub(crate) struct Sync {
     /// All providers that are neither paused nor retired
     #[arg(long)]
     pub(crate) all: bool,
+    /// Take for gone what their feeds lack, however much it is, and fetch them whatever is known
+    #[arg(long, conflicts_with = "all")]
+    pub(crate) accept_gone: bool,
     /// Show the progress until it is over; exit 1 if a run failed
     #[arg(long)]
     pub(crate) wait: bool,

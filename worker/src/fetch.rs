@@ -139,6 +139,11 @@ impl Fetcher {
         })
     }
 
+    /// What a fetch may cost.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
     /// The spools that bodies go to, for whatever else is to count towards their budget.
     pub fn spools(&self) -> &Spools {
         &self.spools

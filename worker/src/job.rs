@@ -268,7 +268,7 @@ fn tell(ended: &Ended, run: &uuid::Uuid, provider: &str) {
 
 fn tell_recorded(finish: &Finish, run: &uuid::Uuid, provider: &str) {
     let ms = |duration: Option<Duration>| duration.map(|duration| duration.as_millis() as u64);
-    let counts = finish.counts;
+    let counts = &finish.counts;
     tracing::info!(
         %run,
         provider,
@@ -276,11 +276,13 @@ fn tell_recorded(finish: &Finish, run: &uuid::Uuid, provider: &str) {
         error = finish.error,
         http_status = finish.http_status,
         bytes = finish.bytes,
+        wire_bytes = finish.wire_bytes,
         new = counts.new,
         changed = counts.changed,
         unchanged = counts.unchanged,
         gone = counts.gone,
         returned = counts.returned,
+        held = counts.held,
         set_aside = counts.set_aside,
         warnings = counts.warnings,
         fetch_ms = ms(finish.durations.fetch),
@@ -289,4 +291,19 @@ fn tell_recorded(finish: &Finish, run: &uuid::Uuid, provider: &str) {
         next_due_at = %finish.next_due_at,
         "run finished"
     );
+    if counts.held > 0 {
+        tracing::warn!(
+            provider,
+            held = counts.held,
+            "most of the feed is missing: its events stay until a feed has them again, or until \
+             `fanfare sync {provider} --accept-gone` confirms that they are gone"
+        );
+    }
+    if let Some(moved_to) = &finish.moved_to {
+        tracing::warn!(
+            provider,
+            moved_to,
+            "the feed has moved for good: change the provider's url"
+        );
+    }
 }

@@ -27,7 +27,9 @@ use tokio_util::sync::CancellationToken;
 use fetch::Fetcher;
 use job::Context;
 use leases::{Leases, Signs};
-pub use sync::{Synced, Tools, compare, record_panic, sync_provider};
+pub use sync::{
+    Changed, Check, CheckError, Checked, Subject, Synced, Tools, check, record_panic, sync_provider,
+};
 
 /// How a worker process works.
 #[derive(Debug, Clone)]

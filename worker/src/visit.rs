@@ -24,9 +24,13 @@ const JITTER: f64 = 0.1;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ended {
     /// With a feed, changed or not.
-    Well,
-    /// Without a connection, which often heals by itself.
-    Unreachable,
+    Well {
+        /// For how long the provider says that nothing else is to be had: by its caching headers,
+        /// or because it wants to be left alone.
+        wait: Option<Duration>,
+    },
+    /// Without a connection, or by a fault of this machine: both often heal by themselves.
+    Passing,
     /// With something that will likely be the same for a while.
     Badly,
     /// With a wish to be left alone for so long.
@@ -40,6 +44,8 @@ pub struct Provider<'a> {
     pub name: &'a str,
     /// From one visit to the next.
     pub interval: Duration,
+    /// The longest that its own wishes can make of it.
+    pub max_interval: Duration,
     /// Connection failures in a row that are not counted.
     pub transient_failures: i64,
     /// Failures in a row.
@@ -61,7 +67,8 @@ pub struct Visit {
 ///
 /// After a good run it is the provider's next slot: slots lie one interval apart, at an offset that
 /// follows from the name, so that a thousand providers with one interval spread over it. A slot
-/// less than half an interval away is skipped.
+/// less than half an interval away is skipped, and so are those before the end of the time that the
+/// provider gave its answer, unless this leads past the longest interval.
 pub fn next(now: DateTime<Utc>, provider: &Provider<'_>, ended: Ended, jitter: f64) -> Visit {
     let interval = provider.interval.max(Duration::from_secs(1));
     let failures = provider.consecutive_failures + 1;
@@ -72,19 +79,17 @@ pub fn next(now: DateTime<Utc>, provider: &Provider<'_>, ended: Ended, jitter: f
         consecutive_failures,
     };
     match ended {
-        Ended::Well => Visit {
-            at: slot(now, interval, provider.name),
+        Ended::Well { wait } => Visit {
+            at: after_well(now, provider, wait),
             transient_failures: 0,
             consecutive_failures: 0,
         },
-        Ended::Unreachable if transient < TRANSIENT.len() => wait(
+        Ended::Passing if transient < TRANSIENT.len() => wait(
             TRANSIENT[transient].min(interval),
             provider.transient_failures + 1,
             provider.consecutive_failures,
         ),
-        Ended::Unreachable | Ended::Badly => {
-            wait(back_off(interval, failures, jitter), 0, failures)
-        }
+        Ended::Passing | Ended::Badly => wait(back_off(interval, failures, jitter), 0, failures),
         Ended::AskedToWait(asked) => {
             let asked = asked.clamp(Duration::from_secs(1), MOST_RETRY_AFTER);
             wait(asked, 0, failures)
@@ -92,12 +97,25 @@ pub fn next(now: DateTime<Utc>, provider: &Provider<'_>, ended: Ended, jitter: f
     }
 }
 
-fn slot(now: DateTime<Utc>, interval: Duration, name: &str) -> DateTime<Utc> {
+fn after_well(
+    now: DateTime<Utc>,
+    provider: &Provider<'_>,
+    wait: Option<Duration>,
+) -> DateTime<Utc> {
+    let interval = provider.interval.max(Duration::from_secs(1));
+    let usual = slot(now + interval / 2, interval, provider.name);
+    let most = provider.max_interval.max(interval);
+    let waited = wait.map(|wait| slot(now + wait.min(most), interval, provider.name));
+    waited.map_or(usual, |waited| waited.min(now + most).max(usual))
+}
+
+/// The provider's first slot that is not before `earliest`.
+fn slot(earliest: DateTime<Utc>, interval: Duration, name: &str) -> DateTime<Utc> {
     let interval = i64::try_from(interval.as_millis()).unwrap_or(i64::MAX / 4);
     let offset = offset(name, interval);
-    let earliest = now.timestamp_millis() + interval / 2;
-    let at = earliest + (offset - earliest).rem_euclid(interval);
-    DateTime::from_timestamp_millis(at).unwrap_or(now)
+    let earliest_ms = earliest.timestamp_millis();
+    let at = earliest_ms + (offset - earliest_ms).rem_euclid(interval);
+    DateTime::from_timestamp_millis(at).unwrap_or(earliest)
 }
 
 /// The provider's place within its interval, in milliseconds.
@@ -119,11 +137,13 @@ mod tests {
     use super::*;
 
     const MIDDLE: f64 = 0.5;
+    const WELL: Ended = Ended::Well { wait: None };
 
     fn provider(interval: u64) -> Provider<'static> {
         Provider {
             name: "primary",
             interval: Duration::from_secs(interval),
+            max_interval: Duration::from_secs(4 * interval),
             transient_failures: 0,
             consecutive_failures: 0,
         }
@@ -141,22 +161,58 @@ mod tests {
     fn a_good_run_is_followed_by_the_next_slot_and_clears_failures() {
         let mut provider = provider(900);
         provider.consecutive_failures = 7;
-        let first = next(now(), &provider, Ended::Well, MIDDLE);
+        let first = next(now(), &provider, WELL, MIDDLE);
         assert!((450..1350).contains(&seconds(first)), "{first:?}");
         assert_eq!(
             (first.transient_failures, first.consecutive_failures),
             (0, 0)
         );
-        let second = next(first.at, &provider, Ended::Well, MIDDLE);
+        let second = next(first.at, &provider, WELL, MIDDLE);
         assert_eq!((second.at - first.at).num_seconds(), 900);
+    }
+
+    #[test]
+    fn a_feed_that_stays_fresh_is_visited_when_it_no_longer_is_within_bounds() {
+        // Interval, longest interval, wait, and the bounds of the visit, all in seconds.
+        for (interval, most, wait, least, latest) in [
+            (900, 3600, None, 450, 1350),
+            (900, 3600, Some(0), 450, 1350),
+            (900, 3600, Some(60), 450, 1350),
+            (900, 3600, Some(900), 900, 1800),
+            (900, 3600, Some(1800), 1800, 2700),
+            (900, 3600, Some(3500), 3500, 3600),
+            (900, 3600, Some(86_400), 3600, 3600),
+            (900, 3600, Some(u64::MAX / 4), 3600, 3600),
+            (900, 900, Some(86_400), 450, 1350),
+            // A longest interval below the interval is none.
+            (900, 1, Some(86_400), 450, 1350),
+            (1, 4, Some(3), 3, 4),
+        ] {
+            for name in ["primary", "a", "b", "c", "d"] {
+                let provider = Provider {
+                    name,
+                    max_interval: Duration::from_secs(most),
+                    ..provider(interval)
+                };
+                let wait = wait.map(Duration::from_secs);
+                let visit = next(now(), &provider, Ended::Well { wait }, MIDDLE);
+                let case = (name, interval, most, wait);
+                let millis = (visit.at - now()).num_milliseconds();
+                assert!(
+                    (least * 1000..=latest * 1000).contains(&millis),
+                    "{case:?}: {visit:?}"
+                );
+                assert_eq!(visit.consecutive_failures, 0, "{case:?}");
+            }
+        }
     }
 
     #[test]
     fn a_slow_run_does_not_move_the_slot() {
         let provider = provider(900);
-        let first = next(now(), &provider, Ended::Well, MIDDLE);
+        let first = next(now(), &provider, WELL, MIDDLE);
         let late = first.at + Duration::from_secs(200);
-        let second = next(late, &provider, Ended::Well, MIDDLE);
+        let second = next(late, &provider, WELL, MIDDLE);
         assert_eq!((second.at - first.at).num_seconds(), 900);
     }
 
@@ -169,7 +225,7 @@ mod tests {
                 name: &name,
                 ..provider(900)
             };
-            let visit = next(now(), &provider, Ended::Well, MIDDLE);
+            let visit = next(now(), &provider, WELL, MIDDLE);
             let minute = visit.at.timestamp().rem_euclid(900) / 60;
             minutes[usize::try_from(minute).unwrap()] += 1;
         }
@@ -183,12 +239,12 @@ mod tests {
     fn connection_failures_come_again_soon_and_are_not_counted_at_first() {
         let mut provider = provider(900);
         for expected in [5, 15, 45] {
-            let visit = next(now(), &provider, Ended::Unreachable, MIDDLE);
+            let visit = next(now(), &provider, Ended::Passing, MIDDLE);
             assert_eq!(seconds(visit), expected);
             assert_eq!(visit.consecutive_failures, 0);
             provider.transient_failures = visit.transient_failures;
         }
-        let visit = next(now(), &provider, Ended::Unreachable, MIDDLE);
+        let visit = next(now(), &provider, Ended::Passing, MIDDLE);
         assert_eq!(
             (visit.transient_failures, visit.consecutive_failures),
             (0, 1)

@@ -30,7 +30,13 @@ async fn ask(options: &Sync, db: &Database) -> anyhow::Result<ExitCode> {
     let providers = providers(options, db).await?;
     let traceparent = telemetry::traceparent();
     let ids: Vec<i64> = providers.iter().map(|provider| provider.id).collect();
-    let fan_out = fan_out::request(db, Trigger::Command, traceparent.as_deref(), &ids).await?;
+    let request = fan_out::Request {
+        trigger: Trigger::Command,
+        traceparent: traceparent.as_deref(),
+        providers: &ids,
+        accept_gone: options.accept_gone,
+    };
+    let fan_out = fan_out::request(db, request).await?;
     if !options.wait {
         if options.json {
             show::json(&json!({ "fan_out": fan_out, "providers": ids.len() }))?;

@@ -92,6 +92,8 @@ pub struct Limits {
     pub max_snippet_bytes: usize,
     /// Items in one batch, from 1. Default 500.
     pub batch_events: usize,
+    /// Zones of a batch's events, from 1; the event that reaches it is the batch's last. Default 2000.
+    pub batch_zones: usize,
 }
 
 impl Default for Limits {
@@ -107,6 +109,7 @@ impl Default for Limits {
             max_set_aside: 1000,
             max_snippet_bytes: 512,
             batch_events: 500,
+            batch_zones: 2000,
         }
     }
 }
@@ -121,7 +124,7 @@ pub struct Context<'a> {
 }
 
 /// Some items in feed order; events and items set aside together are at most
-/// [`Limits::batch_events`].
+/// [`Limits::batch_events`], and only the last event goes past [`Limits::batch_zones`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Batch {
     /// Events taken.

@@ -1,18 +1,20 @@
 //! Parses a feed and compares it with what is known, batch by batch, off the async threads.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use entity::commit::SetAside;
+use entity::commit::{Reasons, SetAside};
 use entity::known::Known;
+use entity::provider::Hold;
 use jiff::tz::TimeZone;
+use tokio::sync::oneshot;
 use tokio_util::sync::{CancellationToken, DropGuard};
-use uuid::Uuid;
 
 use super::compare::{Compared, Comparison};
-use crate::format::{self, Format, Item, ParseError};
-use crate::spool::Spool;
+use crate::format::{self, Batch, Format, Item, ParseError};
+use crate::spool::{Spool, SpoolError, Spools};
 
 /// A feed, and where it stands in time.
 #[derive(Debug)]
@@ -22,6 +24,10 @@ pub(crate) struct Source {
     pub(crate) timezone: TimeZone,
     pub(crate) body: Spool,
     pub(crate) limits: format::Limits,
+    /// When its vanishing is held; never, if there is nothing.
+    pub(crate) hold: Option<Hold>,
+    /// Where what differs goes.
+    pub(crate) spools: Spools,
 }
 
 /// What a feed says, against what is known.
@@ -30,9 +36,10 @@ pub(crate) struct Read {
     pub(crate) compared: Compared,
     /// Bounded by the parser's limits.
     pub(crate) set_aside: Vec<SetAside>,
-    /// All of them.
-    pub(crate) set_aside_count: u64,
-    pub(crate) warnings: u64,
+    /// All of them, by reason.
+    pub(crate) set_aside_reasons: Reasons,
+    pub(crate) warning_reasons: Reasons,
+    /// What parsing took, and what comparing took beside it.
     pub(crate) parse: Duration,
     pub(crate) compare: Duration,
 }
@@ -42,103 +49,198 @@ pub(crate) struct Read {
 pub(crate) enum ReadError {
     #[error(transparent)]
     Parse(#[from] ParseError),
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
     #[error("the parser panicked: {0}; this is a fault of ours, please report it")]
     Panic(String),
 }
 
-/// Reads a whole feed. Dropping the future stops the reading soon.
-pub(crate) async fn read(source: Source, known: HashMap<Uuid, Known>) -> Result<Read, ReadError> {
-    let stop = CancellationToken::new();
-    let stopped = stop.clone();
-    let _stop_on_drop: DropGuard = stop.drop_guard();
-    let span = tracing::Span::current();
-    let reading = tokio::task::spawn_blocking(move || {
-        span.in_scope(|| read_blocking(&source, known, &stopped))
-    });
-    match reading.await {
-        Ok(read) => Ok(read?),
-        Err(error) => Err(ReadError::Panic(match error.try_into_panic() {
-            Ok(panic) => crate::panic_message(&*panic),
-            Err(error) => error.to_string(),
-        })),
+/// A reading under way, which waits for what is known before it compares. Dropping it stops it soon.
+pub(crate) struct Reading {
+    known: oneshot::Sender<Known>,
+    task: tokio::task::JoinHandle<Result<Read, ReadError>>,
+    _stop_on_drop: DropGuard,
+}
+
+impl Reading {
+    /// Begins to parse.
+    pub(crate) fn start(source: Source) -> Self {
+        let stop = CancellationToken::new();
+        let stopped = stop.clone();
+        let (known, awaited) = oneshot::channel();
+        let span = tracing::Span::current();
+        let task =
+            tokio::task::spawn_blocking(move || span.in_scope(|| read(&source, awaited, &stopped)));
+        Self {
+            known,
+            task,
+            _stop_on_drop: stop.drop_guard(),
+        }
+    }
+
+    /// Compares with what is known, and ends with the feed.
+    pub(crate) async fn finish(self, known: Known) -> Result<Read, ReadError> {
+        // It waits no more if it has failed already.
+        let _ = self.known.send(known);
+        self.task.await.unwrap_or_else(|error| {
+            Err(ReadError::Panic(match error.try_into_panic() {
+                Ok(panic) => crate::panic_message(&*panic),
+                Err(error) => error.to_string(),
+            }))
+        })
     }
 }
 
-fn read_blocking(
+/// Below this a second thread costs more than it saves, in bytes.
+const SMALL: u64 = 256 << 10;
+/// Batches between parser and comparison: as much as may be parsed before what is known is there.
+const BATCHES: usize = 16;
+
+fn read(
     source: &Source,
-    known: HashMap<Uuid, Known>,
+    known: oneshot::Receiver<Known>,
     stopped: &CancellationToken,
-) -> Result<Read, ParseError> {
+) -> Result<Read, ReadError> {
+    let comparing = move || match known.blocking_recv() {
+        Ok(known) => Ok(Comparing::new(source, known)),
+        // Whoever was to send it has given up.
+        Err(_) => Err(ReadError::Parse(ParseError::Stopped)),
+    };
+    if source.body.len() < SMALL {
+        let mut comparing = comparing()?;
+        let parsed = parse(source, stopped, |batch| comparing.take(batch));
+        let busy = comparing.busy;
+        return comparing.finish(parsed, |parse| parse.saturating_sub(busy));
+    }
+    std::thread::scope(|scope| {
+        let (sender, batches) = mpsc::sync_channel(BATCHES);
+        let parser = scope.spawn(move || {
+            let mut waited = Duration::ZERO;
+            let parsed = parse(source, stopped, |batch| {
+                let since = Instant::now();
+                let sent = sender.send(batch);
+                waited += since.elapsed();
+                sent.map_or(ControlFlow::Break(()), ControlFlow::Continue)
+            });
+            (parsed, waited)
+        });
+        let mut comparing = comparing()?;
+        for batch in batches {
+            if comparing.take(batch).is_break() {
+                break;
+            }
+        }
+        match parser.join() {
+            Ok((parsed, waited)) => comparing.finish(parsed, |parse| parse.saturating_sub(waited)),
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    })
+}
+
+type Parsed = Result<(format::Summary, Duration), ParseError>;
+
+fn parse(
+    source: &Source,
+    stopped: &CancellationToken,
+    mut each: impl FnMut(Batch) -> ControlFlow<()>,
+) -> Parsed {
     let context = format::Context {
         timezone: &source.timezone,
         limits: &source.limits,
     };
-    let mut comparison = Comparison::new(&source.provider, known);
-    let mut kept = Vec::new();
-    let mut comparing = Duration::ZERO;
     let started = Instant::now();
     let summary = format::parse(
         source.format,
         source.body.reader(),
         &context,
         &mut |batch| {
-            let compared_from = Instant::now();
-            for event in batch.events {
-                comparison.take(event);
-            }
-            for item in batch.set_aside {
-                // The event of a zone that is set aside is in the batch itself.
-                if let (Item::Event, Some((base_id, event_id))) = (item.item, &item.identity) {
-                    comparison.take_present(base_id, event_id);
-                }
-                if (kept.len() as u64) < source.limits.max_set_aside {
-                    kept.push(SetAside {
-                        position: item.position,
-                        path: item.path,
-                        reason: item.reason.slug().to_owned(),
-                        identity: item.identity,
-                        snippet: item.snippet,
-                    });
-                }
-            }
-            comparing += compared_from.elapsed();
             if stopped.is_cancelled() {
                 ControlFlow::Break(())
             } else {
-                ControlFlow::Continue(())
+                each(batch)
             }
         },
     )?;
-    let parsing = started.elapsed().saturating_sub(comparing);
-    let compared_from = Instant::now();
-    let compared = comparison.finish();
-    tell(&source.provider, &summary, compared.doubled);
-    Ok(Read {
-        warnings: summary.warnings.values().sum::<u64>() + compared.doubled,
-        compared,
-        set_aside: kept,
-        set_aside_count: summary.set_aside,
-        parse: parsing,
-        compare: comparing + compared_from.elapsed(),
-    })
+    Ok((summary, started.elapsed()))
 }
 
-/// One line for all that was odd about a feed, so that its operator can ask the provider.
-fn tell(provider: &str, summary: &format::Summary, doubled: u64) {
-    let mut warnings: BTreeMap<&str, u64> = summary
-        .warnings
-        .iter()
-        .map(|(kind, count)| (kind.slug(), *count))
-        .collect();
-    if doubled > 0 {
-        warnings.insert("doubled_identity", doubled);
+/// A comparison under way, and what it sets aside.
+struct Comparing<'a> {
+    source: &'a Source,
+    comparison: Comparison,
+    set_aside: Vec<SetAside>,
+    failed: Option<SpoolError>,
+    busy: Duration,
+}
+
+impl<'a> Comparing<'a> {
+    fn new(source: &'a Source, known: Known) -> Self {
+        Self {
+            source,
+            comparison: Comparison::new(&source.provider, known, &source.spools),
+            set_aside: Vec::new(),
+            failed: None,
+            busy: Duration::ZERO,
+        }
     }
-    let set_aside: BTreeMap<&str, u64> = summary
-        .set_aside_by_reason
-        .iter()
-        .map(|(reason, count)| (reason.slug(), *count))
-        .collect();
-    if !warnings.is_empty() || !set_aside.is_empty() {
-        tracing::debug!(provider, ?warnings, ?set_aside, "feed has oddities");
+
+    fn take(&mut self, batch: Batch) -> ControlFlow<()> {
+        let since = Instant::now();
+        for event in &batch.events {
+            if let Err(error) = self.comparison.take(event) {
+                self.failed = Some(error);
+                return ControlFlow::Break(());
+            }
+        }
+        for item in batch.set_aside {
+            // The event of a zone that is set aside is in a batch itself.
+            if let (Item::Event, Some((base_id, event_id))) = (item.item, &item.identity) {
+                self.comparison.take_present(base_id, event_id);
+            }
+            if (self.set_aside.len() as u64) < self.source.limits.max_set_aside {
+                self.set_aside.push(SetAside {
+                    position: item.position,
+                    path: item.path,
+                    reason: item.reason.slug().to_owned(),
+                    identity: item.identity,
+                    snippet: item.snippet,
+                });
+            }
+        }
+        self.busy += since.elapsed();
+        ControlFlow::Continue(())
     }
+
+    /// `parsing` makes what parsing took of the time from its start to its end.
+    fn finish(
+        self,
+        parsed: Parsed,
+        parsing: impl FnOnce(Duration) -> Duration,
+    ) -> Result<Read, ReadError> {
+        if let Some(error) = self.failed {
+            return Err(error.into());
+        }
+        let (summary, parse) = parsed?;
+        let since = Instant::now();
+        let compared = self.comparison.finish(self.source.hold)?;
+        let mut warning_reasons = reasons(&summary.warnings, |kind| kind.slug());
+        if compared.doubled > 0 {
+            warning_reasons.insert("doubled_identity".to_owned(), compared.doubled);
+        }
+        Ok(Read {
+            compared,
+            set_aside: self.set_aside,
+            set_aside_reasons: reasons(&summary.set_aside_by_reason, |reason| reason.slug()),
+            warning_reasons,
+            parse: parsing(parse),
+            compare: self.busy + since.elapsed(),
+        })
+    }
+}
+
+fn reasons<K: Copy>(counts: &BTreeMap<K, u64>, slug: fn(K) -> &'static str) -> Reasons {
+    counts
+        .iter()
+        .map(|(kind, count)| (slug(*kind).to_owned(), *count))
+        .collect()
 }

@@ -92,6 +92,11 @@ impl World {
             .unwrap();
     }
 
+    /// Believes every feed, however much of it vanishes.
+    pub(crate) async fn never_hold(&self) {
+        self.execute("UPDATE provider SET hold_percent = 100").await;
+    }
+
     pub(crate) async fn provider(&self, name: &str) -> provider::Model {
         let found = provider::by_name(&self.db.write, name).await.unwrap();
         found.unwrap_or_else(|| panic!("there is no provider {name}"))
@@ -212,12 +217,12 @@ pub(crate) fn fetch_config(limits: fetch::Limits) -> fetch::Config {
 }
 
 pub(crate) fn spec(name: &str, url: &str) -> Spec {
+    let (name, url) = (name.to_owned(), url.parse().unwrap());
+    let interval = Duration::from_secs(900);
     Spec {
-        name: name.to_owned(),
-        url: url.parse().unwrap(),
-        format: "plan-list".to_owned(),
-        interval: Duration::from_secs(900),
         timezone: "Europe/Madrid".to_owned(),
         timeout: Duration::from_secs(60),
+        ..Spec::new(name, url, "plan-list".to_owned(), interval)
     }
+
 }

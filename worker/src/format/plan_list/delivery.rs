@@ -11,6 +11,8 @@ pub(super) struct Delivery<'c, 's> {
     sink: &'s mut dyn FnMut(Batch) -> ControlFlow<()>,
     limits: &'c Limits,
     batch: Batch,
+    /// Zones of the batch's events.
+    zones: usize,
     position: u64,
     events: u64,
     set_aside: u64,
@@ -26,6 +28,7 @@ impl<'c, 's> Delivery<'c, 's> {
             sink,
             limits,
             batch: Batch::default(),
+            zones: 0,
             position: 0,
             events: 0,
             set_aside: 0,
@@ -45,7 +48,11 @@ impl<'c, 's> Delivery<'c, 's> {
                 .events
                 .reserve(self.limits.batch_events.min(4096));
         }
+        self.zones += event.zones.len();
         self.batch.events.push(event);
+        if self.zones >= self.limits.batch_zones {
+            return self.flush();
+        }
         self.flush_if(|held, limit| held >= limit)
     }
 
@@ -84,6 +91,11 @@ impl<'c, 's> Delivery<'c, 's> {
         if !full(held, self.limits.batch_events) {
             return Ok(());
         }
+        self.flush()
+    }
+
+    fn flush(&mut self) -> Result<(), ParseError> {
+        self.zones = 0;
         match (self.sink)(mem::take(&mut self.batch)) {
             ControlFlow::Continue(()) => Ok(()),
             ControlFlow::Break(()) => Err(ParseError::Stopped),
