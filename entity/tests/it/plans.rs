@@ -103,3 +103,53 @@ async fn a_claim_and_the_reaper_read_little_of_a_million_providers_when_all_are_
     })
     .await;
 }
+
+/// The very plan of the very statement. Later pages of a large provider may be sorted, for that costs
+/// less than to go through the table row by row; everyone's events are never gone through.
+#[tokio::test]
+async fn what_is_known_of_a_provider_is_read_by_an_index_of_its_own_events() {
+    use sea_orm::ConnectionTrait;
+    let mut world = World::postgres().await;
+    let mut config = Config::new(world.database.url().parse().unwrap());
+    config.max_connections = 1;
+    world.db = entity::connect(&config).await.unwrap();
+    world.add(&["large", "small", "rest"]).await;
+    let insert = "INSERT INTO event (id, provider_id, base_id, event_id, title, starts_at, \
+         starts_local, sold_out, sell_mode, ever_online, zones, digest, first_seen_at, changed_at) \
+         SELECT gen_random_uuid(), p.id, '1', n, 'title', now(), now(), false, 'online', false, \
+         '[]', decode(md5(n::text), 'hex'), now(), now() \
+         FROM generate_series(1, 1000000) n JOIN provider p ON p.name = \
+         CASE WHEN n % 5 = 0 THEN 'large' WHEN n < 100 THEN 'small' ELSE 'rest' END";
+    world.execute(insert, vec![]).await;
+    let db = &world.db.write;
+    db.execute_unprepared("VACUUM ANALYZE event").await.unwrap();
+    let large = world.known("large").await;
+    assert_eq!(large.len(), 200_000);
+    assert_eq!(world.known("small").await.len(), 80);
+
+    let name = "SELECT name FROM pg_prepared_statements WHERE statement LIKE '%FROM event%'";
+    let row = db.query_one_raw(world.statement(name, vec![])).await;
+    let name: String = row.unwrap().unwrap().try_get_by_index(0).unwrap();
+    let middle = large.at(large.len() / 2).id;
+    let pages = [
+        ("small", Uuid::nil()),
+        ("large", Uuid::nil()),
+        ("large", middle),
+    ];
+    for (provider, after) in pages {
+        let id = world.provider(provider).await.id;
+        let explain = format!("EXPLAIN EXECUTE {name} ({id}, '{after}')");
+        let rows = db.query_all_raw(world.statement(&explain, vec![])).await;
+        let lines: Vec<String> = rows
+            .unwrap()
+            .iter()
+            .map(|row| row.try_get_by_index(0).unwrap())
+            .collect();
+        let plan = lines.join("\n");
+        assert!(plan.contains("event_by_provider_and_id"), "{plan}");
+        assert!(!plan.contains("Seq Scan"), "{plan}");
+        // Nor is the first page of a large one sorted, of which it is a part.
+        let first_of_many = (provider, after) == ("large", Uuid::nil());
+        assert!(!first_of_many || !plan.contains("Sort"), "{plan}");
+    }
+}
