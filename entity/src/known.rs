@@ -52,9 +52,9 @@ impl Known {
             known.push(
                 event.id,
                 event.digest,
-                u8::from(event.gone) * GONE
-                    | u8::from(event.missing) * MISSING
-                    | u8::from(event.ended) * ENDED,
+                (u8::from(event.gone) * GONE)
+                    | (u8::from(event.missing) * MISSING)
+                    | (u8::from(event.ended) * ENDED),
             );
         }
         known.index();

@@ -109,7 +109,7 @@ async fn positions_have_no_gap_over_chunks_and_kinds(world: World) {
     world.commit(&begun, &creating("acme", first)).await;
     gone(&world, &["3", "4", "5"]).await;
 
-    let mut upserts = vec![
+    let mut upserts = [
         known("acme", renamed("1")),
         known("acme", renamed("3")),
         new("acme", bare("7")),
