@@ -110,6 +110,8 @@ pub struct Progress {
     pub lost: i64,
     /// Events that changed: new, changed, gone and returned.
     pub changes: i64,
+    /// Events that feeds lack and that are held, see [`crate::commit::Counts::held`].
+    pub held: i64,
     /// Whether it is over.
     pub closed: bool,
 }
@@ -129,6 +131,7 @@ pub async fn progress(db: &DatabaseConnection, id: Uuid) -> Result<Option<Progre
          count(CASE WHEN r.outcome = 'lost' THEN 1 END) AS lost, \
          CAST(coalesce(sum(r.events_new + r.events_changed + r.events_gone + r.events_returned), 0) \
               AS bigint) AS changes, \
+         CAST(coalesce(sum(r.events_held), 0) AS bigint) AS held, \
          f.closed_at IS NOT NULL AS closed \
          FROM fan_out f \
          LEFT JOIN fan_out_run m ON m.fan_out_id = f.id \

@@ -8,11 +8,12 @@ mod spec;
 use std::time::Duration;
 
 use sea_orm::entity::prelude::*;
-use sea_orm::{ConnectionTrait, DatabaseConnection, FromQueryResult, QueryOrder};
+use sea_orm::{ConnectionTrait, DatabaseConnection, FromQueryResult, QueryOrder, QuerySelect};
 use serde::Serialize;
 
 use crate::Database;
 use crate::dialect::Dialect;
+use crate::run::{self, Outcome};
 
 pub use access::{Access, Basic, Reference};
 pub use apply::{Applied, Change, apply};
@@ -170,6 +171,24 @@ pub async fn active(db: &impl ConnectionTrait) -> Result<Vec<Model>, DbErr> {
         .filter(Column::RetiredAt.is_null())
         .order_by_asc(Column::Name)
         .all(db)
+        .await
+}
+
+/// The last run that stored a provider's feed, as long as it is kept: what it set aside is still what
+/// the feed holds, however often the feed was found unchanged since.
+///
+/// # Errors
+/// Whatever the database answers.
+pub async fn last_stored(
+    db: &DatabaseConnection,
+    provider_id: i64,
+) -> Result<Option<run::Model>, DbErr> {
+    run::Entity::find()
+        .filter(run::Column::ProviderId.eq(provider_id))
+        .filter(run::Column::Outcome.eq(Outcome::Stored))
+        .order_by_desc(run::Column::QueuedAt)
+        .limit(1)
+        .one(db)
         .await
 }
 

@@ -1,10 +1,12 @@
 //! Items that a feed holds and Fanfare cannot take, with the reason.
 
 use sea_orm::entity::prelude::*;
+use sea_orm::{DatabaseConnection, QueryOrder, QuerySelect};
+use serde::Serialize;
 
 /// A set-aside item's row; `position` is the item's ordinal in its feed, from 1, `ordinal` the
 /// row's in its run, from 0.
-#[derive(Debug, Clone, PartialEq, Eq, DeriveEntityModel)]
+#[derive(Debug, Clone, PartialEq, Eq, DeriveEntityModel, Serialize)]
 #[sea_orm(table_name = "set_aside")]
 #[expect(
     missing_docs,
@@ -28,3 +30,16 @@ pub struct Model {
 pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
+
+/// What a run set aside, in the order of its feed, `limit` at most.
+///
+/// # Errors
+/// Whatever the database answers.
+pub async fn of_run(db: &DatabaseConnection, run: Uuid, limit: u64) -> Result<Vec<Model>, DbErr> {
+    Entity::find()
+        .filter(Column::RunId.eq(run))
+        .order_by_asc(Column::Ordinal)
+        .limit(limit)
+        .all(db)
+        .await
+}

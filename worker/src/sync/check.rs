@@ -70,10 +70,14 @@ pub struct Checked {
     pub compare: Duration,
     /// Of events and items.
     pub counts: Counts,
+    /// How many of those that return are not what is stored; they are among `changed`.
+    pub returned_changed: u64,
     /// Events that are new.
     pub added: Vec<Content>,
     /// Events that are not what is stored, those that return among them.
     pub changed: Vec<Changed>,
+    /// Events that return as they were.
+    pub returned: Vec<Content>,
     /// Events that are no longer there; held ones if any are held.
     pub gone: Vec<Content>,
     /// Items that can't be taken.
@@ -85,6 +89,8 @@ pub struct Checked {
 pub struct Changed {
     /// What the feed says now.
     pub content: Content,
+    /// Whether it had left the feed.
+    pub returns: bool,
     /// What differs, see [`event_change::changes`].
     pub changes: Map<String, Value>,
 }
@@ -172,7 +178,7 @@ pub async fn check(http: &Fetcher, check: &Check<'_>) -> Result<Checked, CheckEr
     } else {
         &compared.gone
     };
-    let absent = &absent[..absent.len().min(check.few)];
+    let few = |ids: &[Uuid]| ids[..ids.len().min(check.few)].to_vec();
     Ok(Checked {
         http_status: had.http_status,
         wire_bytes: had.wire_bytes,
@@ -182,9 +188,11 @@ pub async fn check(http: &Fetcher, check: &Check<'_>) -> Result<Checked, CheckEr
         parse: read.parse,
         compare: read.compare,
         counts,
+        returned_changed: compared.returned_changed,
         added,
         changed: changed(check, differing).await?,
-        gone: stored(check, absent).await?.into_values().collect(),
+        returned: stored(check, &few(&compared.returned)).await?,
+        gone: stored(check, &few(absent)).await?,
         set_aside: read.set_aside.into_iter().take(check.few).collect(),
     })
 }
@@ -290,20 +298,21 @@ async fn changed(
     let ids: Vec<Uuid> = differing.iter().map(|(id, _)| *id).collect();
     let before = rows(check, &ids).await?;
     let changed = differing.into_iter().filter_map(|(id, content)| {
-        let changes = event_change::changes(before.get(&id)?, &content);
-        Some(Changed { content, changes })
+        let before = before.get(&id)?;
+        Some(Changed {
+            returns: before.gone_at.is_some(),
+            changes: event_change::changes(before, &content),
+            content,
+        })
     });
     Ok(changed.collect())
 }
 
-async fn stored(
-    check: &Check<'_>,
-    ids: &[Uuid],
-) -> Result<std::collections::BTreeMap<Uuid, Content>, DbErr> {
-    let rows = rows(check, ids).await?;
-    Ok(rows
-        .into_iter()
-        .map(|(id, row)| (id, row.into_content()))
+async fn stored(check: &Check<'_>, ids: &[Uuid]) -> Result<Vec<Content>, DbErr> {
+    let mut rows = rows(check, ids).await?;
+    Ok(ids
+        .iter()
+        .filter_map(|id| Some(rows.remove(id)?.into_content()))
         .collect())
 }
 
