@@ -3,10 +3,12 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use jiff::tz::TimeZone;
+use worker::format::Format;
 
 use crate::options::{
-    ApiOptions, DatabaseOptions, LeaseOptions, ListenOptions, LogOptions, ObserveOptions,
-    QueueOptions, SchedulerOptions, WorkerOptions,
+    ApiOptions, DatabaseOptions, FetchOptions, LeaseOptions, ListenOptions, LogOptions,
+    ObserveOptions, QueueOptions, SchedulerOptions, WorkerOptions,
 };
 
 /// Collects event listings from many providers and serves them from one fast API.
@@ -40,6 +42,9 @@ pub(crate) enum Command {
     Provider(Provider),
     /// Asks for a sync now
     Sync(Sync),
+    /// Tells what a sync would do with a feed, and writes nothing
+    #[command(after_help = CHECK_ENDS)]
+    Check(Check),
     /// Shows what ran and what is running
     #[command(subcommand)]
     Run(Run),
@@ -245,6 +250,50 @@ pub(crate) struct Sync {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+const CHECK_ENDS: &str = "\
+Exit codes:
+  0  the feed would be stored as a whole
+  1  it can't be fetched, read or compared; the error says why
+  2  the arguments make no sense
+  3  it would be stored, but something would be set aside, or held because too much is missing";
+
+#[derive(Debug, Args)]
+pub(crate) struct Check {
+    /// A provider's name; or an http:// or https:// address; or a file: what is there as one, or has
+    /// a slash or a dot
+    #[arg(value_name = "NAME_URL_OR_FILE")]
+    pub(crate) subject: String,
+    /// What the feed is written in [default: the provider's, or plan-list]
+    #[arg(long)]
+    pub(crate) format: Option<Format>,
+    /// An IANA time zone, for naive times in the feed [default: the provider's, or UTC]
+    #[arg(long, value_parser = timezone)]
+    pub(crate) timezone: Option<TimeZone>,
+    /// Compare an address or a file with what is stored of this provider; without it, everything is
+    /// new. A provider is compared with itself
+    #[arg(long, value_name = "NAME")]
+    pub(crate) against: Option<String>,
+    /// How many of each kind are shown
+    #[arg(long, value_name = "NUMBER", default_value_t = 5)]
+    pub(crate) few: usize,
+    /// The longest that the fetch may take [default: the provider's, or 30s]
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub(crate) timeout: Option<std::time::Duration>,
+    #[command(flatten)]
+    pub(crate) database: DatabaseOptions,
+    #[command(flatten)]
+    pub(crate) fetch: FetchOptions,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+fn timezone(name: &str) -> Result<TimeZone, String> {
+    TimeZone::get(name).map_err(|_| {
+        format!("there is no time zone `{name}`: give an IANA name such as Europe/Madrid")
+    })
 }
 
 #[derive(Debug, Subcommand)]

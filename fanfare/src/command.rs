@@ -1,6 +1,8 @@
 //! Each command, in a file of its own.
 
+mod check;
 mod demo;
+mod findings;
 mod healthcheck;
 mod migrate;
 mod provider;
@@ -54,6 +56,7 @@ async fn dispatch(command: Command, instance: &str) -> anyhow::Result<ExitCode> 
         Command::Simulate(options) => simulate::run(options).await?,
         Command::Provider(command) => provider::run(command).await?,
         Command::Sync(options) => return sync::run(options).await,
+        Command::Check(options) => return check::run(options).await,
         Command::Run(command) => run::run(command).await?,
         Command::Why(options) => why::run(options).await?,
         Command::Openapi => show::line(&api::openapi_json()),

@@ -1,5 +1,6 @@
 //! What a command prints: lines, tables and JSON on the standard output, errors in one line.
 
+use std::borrow::Cow;
 use std::io::Write;
 
 use anyhow::Context;
@@ -8,7 +9,25 @@ use serde::Serialize;
 
 /// One line on the standard output. A reader that has left is no fault.
 pub(crate) fn line(text: &str) {
-    let _ = writeln!(std::io::stdout(), "{text}");
+    let _ = writeln!(std::io::stdout(), "{}", harmless(text));
+}
+
+/// Text of which a feed may have had a part, without what could steer a terminal. JSON stays JSON and
+/// means the same.
+fn harmless(text: &str) -> Cow<'_, str> {
+    let steers = |c: char| c.is_control() && c != '\n' && c != '\t';
+    if !text.contains(steers) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if steers(c) {
+            shown.push_str(&format!("\\u{:04x}", u32::from(c)));
+        } else {
+            shown.push(c);
+        }
+    }
+    Cow::Owned(shown)
 }
 
 /// A value as JSON.
@@ -24,11 +43,11 @@ pub(crate) fn error(error: &anyhow::Error) {
 
 /// Why a command did not do what it was asked to.
 pub(crate) fn refusal(reason: &str) {
-    let _ = writeln!(std::io::stderr(), "error: {reason}");
+    let _ = writeln!(std::io::stderr(), "error: {}", harmless(reason));
 }
 
 /// The causes after the error, without those whose text an error before them has in its own.
-fn told(error: &anyhow::Error) -> String {
+pub(crate) fn told(error: &anyhow::Error) -> String {
     let mut told = String::new();
     for cause in error.chain() {
         let cause = cause.to_string();
@@ -39,6 +58,15 @@ fn told(error: &anyhow::Error) -> String {
         }
     }
     told
+}
+
+/// Labels and what they stand for, one a line.
+pub(crate) fn pairs(pairs: &[(&str, String)]) {
+    let width = pairs.iter().map(|(label, _)| label.len()).max();
+    let width = width.unwrap_or(0);
+    for (label, value) in pairs {
+        line(&format!("{label:width$}  {value}"));
+    }
 }
 
 /// Rows under headings, in columns as wide as their widest cell.
@@ -98,9 +126,47 @@ pub(crate) fn duration_ms(ms: i64) -> String {
     humantime::format_duration(duration).to_string()
 }
 
+/// Ten-thousandths as an amount: with two decimals, or as many as it takes.
+pub(crate) fn amount(ten_thousandths: i64) -> String {
+    let sign = if ten_thousandths < 0 { "-" } else { "" };
+    let (units, parts) = (
+        ten_thousandths.unsigned_abs() / 10_000,
+        ten_thousandths.unsigned_abs() % 10_000,
+    );
+    let mut decimals = format!("{parts:04}");
+    while decimals.len() > 2 && decimals.ends_with('0') {
+        decimals.pop();
+    }
+    format!("{sign}{units}.{decimals}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_could_steer_a_terminal_is_shown_and_stays_the_same_in_json() {
+        assert_eq!(harmless("Café\n\tTable"), "Café\n\tTable");
+        assert_eq!(harmless("a\u{1b}[2Jb\u{9b}c"), "a\\u001b[2Jb\\u009bc");
+        let text = "a\u{1b}\u{7f}\u{9b}";
+        let json = serde_json::to_string(text).unwrap();
+        let shown = harmless(&json);
+        assert!(!shown.contains(char::is_control));
+        assert_eq!(serde_json::from_str::<String>(&shown).unwrap(), text);
+    }
+
+    #[test]
+    fn an_amount_has_two_decimals_or_as_many_as_it_takes() {
+        for (ten_thousandths, shown) in [
+            (0, "0.00"),
+            (125_000, "12.50"),
+            (125_001, "12.5001"),
+            (1_230, "0.123"),
+            (i64::MAX, "922337203685477.5807"),
+        ] {
+            assert_eq!(amount(ten_thousandths), shown);
+        }
+    }
 
     #[test]
     fn an_error_says_each_thing_once() {

@@ -9,7 +9,7 @@ use crate::cli::{
     Provider, ProviderApply, ProviderList, ProviderNamed, ProviderPause, ProviderRemove,
 };
 use crate::command::roles::read_provider_file;
-use crate::command::run::state;
+use crate::command::run::{Findings, state};
 use crate::{show, start};
 
 /// Runs one of the subcommands.
@@ -78,6 +78,7 @@ async fn list(options: ProviderList) -> anyhow::Result<()> {
                 freshness(provider),
                 show::number(provider.events.unsigned_abs()),
                 show::number(provider.events_gone.unsigned_abs()),
+                show::number(provider.events_held.unsigned_abs()),
                 show::duration_ms(provider.interval_ms),
                 show::instant(provider.last_success_at),
                 show::instant(Some(provider.next_due_at)),
@@ -89,6 +90,7 @@ async fn list(options: ProviderList) -> anyhow::Result<()> {
         "STATE",
         "EVENTS",
         "GONE",
+        "HELD",
         "INTERVAL",
         "LAST SUCCESS",
         "NEXT DUE",
@@ -118,29 +120,19 @@ async fn show(options: ProviderNamed) -> anyhow::Result<()> {
     let db = start::database(&options.database).await?;
     let provider = existing(&db, &options.name).await?;
     let runs = run::latest(&db.read, provider.id, LATEST_RUNS).await?;
+    let last_stored = match provider::last_stored(&db.read, provider.id).await? {
+        Some(run) => Some(Findings::of(&db, run).await?),
+        None => None,
+    };
     db.close().await;
     if options.json {
-        return show::json(&json!({ "provider": provider, "runs": runs }));
+        return show::json(
+            &json!({ "provider": provider, "runs": runs, "last_stored": last_stored }),
+        );
     }
-    let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| "none".to_owned());
-    for (label, value) in [
-        ("name", provider.name.clone()),
-        ("url", provider.url.clone()),
-        ("format", provider.format.clone()),
-        ("interval", show::duration_ms(provider.interval_ms)),
-        ("timezone", provider.timezone.clone()),
-        ("timeout", show::duration_ms(provider.timeout_ms)),
-        ("last success", show::instant(provider.last_success_at)),
-        ("next due", show::instant(Some(provider.next_due_at))),
-        (
-            "failures in a row",
-            provider.consecutive_failures.to_string(),
-        ),
-        ("last error", or_none(&provider.last_error)),
-        ("paused", or_none(&provider.paused_reason)),
-    ] {
-        show::line(&format!("{label:18} {value}"));
-    }
+    show::pairs(&settings(&provider));
+    show::line("");
+    show::pairs(&standing(&provider));
     show::line("");
     let rows: Vec<_> = runs.iter().map(run_row).collect();
     let headings = [
@@ -149,20 +141,102 @@ async fn show(options: ProviderNamed) -> anyhow::Result<()> {
         "NEW",
         "CHANGED",
         "GONE",
+        "HELD",
         "SET ASIDE",
         "ERROR",
     ];
     show::table(headings, &rows);
+    if let Some(findings) = last_stored {
+        findings.print("of the last feed that was stored");
+    }
     Ok(())
 }
 
-fn run_row(run: &run::Model) -> [String; 7] {
+fn or_none(text: &Option<String>) -> String {
+    text.clone().unwrap_or_else(|| "none".to_owned())
+}
+
+fn settings(provider: &provider::Model) -> Vec<(&'static str, String)> {
+    vec![
+        ("name", provider.name.clone()),
+        ("url", provider.url.clone()),
+        ("access", provider.access.to_string()),
+        ("format", provider.format.clone()),
+        ("timezone", provider.timezone.clone()),
+        ("interval", show::duration_ms(provider.interval_ms)),
+        (
+            "max interval",
+            humantime::format_duration(provider.max_interval()).to_string(),
+        ),
+        ("timeout", show::duration_ms(provider.timeout_ms)),
+        (
+            "max body",
+            provider.max_body.map_or_else(
+                || "as the worker has it".to_owned(),
+                |bytes| show::count(bytes.unsigned_abs(), "byte"),
+            ),
+        ),
+        ("held if missing", threshold(provider)),
+    ]
+}
+
+fn threshold(provider: &provider::Model) -> String {
+    if provider.hold_percent >= 100 {
+        return "never".to_owned();
+    }
+    format!(
+        "more than {}% and more than {} of the events that are not over",
+        provider.hold_percent,
+        show::number(provider.hold_events.unsigned_abs())
+    )
+}
+
+fn standing(provider: &provider::Model) -> Vec<(&'static str, String)> {
+    let mut pairs = vec![
+        ("last success", show::instant(provider.last_success_at)),
+        ("next due", show::instant(Some(provider.next_due_at))),
+        (
+            "failures in a row",
+            provider.consecutive_failures.to_string(),
+        ),
+        ("last error", or_none(&provider.last_error)),
+        ("paused", or_none(&provider.paused_reason)),
+    ];
+    if let Some(to) = &provider.moved_to {
+        pairs.push(("moved", moved(to)));
+    }
+    if let Some(held) = held(provider) {
+        pairs.push(("held", held));
+    }
+    pairs
+}
+
+/// What to do about a feed that has moved.
+pub(crate) fn moved(to: &str) -> String {
+    format!("the feed has moved for good to {to}: change its url")
+}
+
+/// What a feed lacks that is held, and what to do about it.
+pub(crate) fn held(provider: &provider::Model) -> Option<String> {
+    let (events, name) = (provider.events_held.unsigned_abs(), &provider.name);
+    let are = if events == 1 { "is" } else { "are" };
+    (events > 0).then(|| {
+        format!(
+            "{} {are} missing from its feed and held: `fanfare sync {name} --accept-gone` takes \
+             them for gone; a feed that has most of them again ends it",
+            show::count(events, "event")
+        )
+    })
+}
+
+fn run_row(run: &run::Model) -> [String; 8] {
     [
         show::instant(Some(run.queued_at)),
         state(run),
         run.events_new.to_string(),
         run.events_changed.to_string(),
         run.events_gone.to_string(),
+        run.events_held.to_string(),
         run.set_aside.to_string(),
         run.error.clone().unwrap_or_default(),
     ]
@@ -216,7 +290,7 @@ fn done(found: Found, options: &ProviderNamed, verb: &str) -> anyhow::Result<()>
     Ok(())
 }
 
-fn unknown(name: &str) -> String {
+pub(crate) fn unknown(name: &str) -> String {
     format!("there is no provider `{name}`: `fanfare provider list` tells which there are")
 }
 

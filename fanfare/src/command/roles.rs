@@ -175,7 +175,8 @@ fn worker_config(options: &WorkerOptions, lease: &LeaseOptions, name: &str) -> w
     config
 }
 
-fn fetch_config(options: &FetchOptions) -> fetch::Config {
+/// How feeds are fetched with these options.
+pub(crate) fn fetch_config(options: &FetchOptions) -> fetch::Config {
     let mut config = fetch::Config::default();
     config.limits.body = options.max_body;
     config.limits.wire = options.max_wire;

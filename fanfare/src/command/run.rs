@@ -2,8 +2,11 @@
 
 use anyhow::Context;
 use entity::run::{self, Filter, Listed, Model};
+use entity::{Database, set_aside};
+use serde::Serialize;
 
 use crate::cli::{Run, RunList, RunShow};
+use crate::command::findings::{self, Item};
 use crate::{show, start};
 
 /// Runs one of the subcommands.
@@ -74,16 +77,39 @@ async fn show(options: RunShow) -> anyhow::Result<()> {
             options.id
         )
     })?;
+    let Listed { provider, run } = listed;
+    let findings = if options.json {
+        Findings::whole(&db, run).await?
+    } else {
+        Findings::of(&db, run).await?
+    };
     db.close().await;
     if options.json {
-        return show::json(&listed);
+        let shown = Shown {
+            provider: &provider,
+            findings: &findings,
+        };
+        return show::json(&shown);
     }
-    let run = &listed.run;
+    show::pairs(&pairs(&provider, &findings.run));
+    findings.print("of its feed");
+    Ok(())
+}
+
+#[derive(Serialize)]
+struct Shown<'a> {
+    provider: &'a str,
+    #[serde(flatten)]
+    findings: &'a Findings,
+}
+
+fn pairs(provider: &str, run: &Model) -> Vec<(&'static str, String)> {
     let or_none = |text: Option<String>| text.unwrap_or_else(|| "none".to_owned());
     let ms = |ms: Option<i64>| ms.map_or_else(|| "-".to_owned(), |ms| format!("{ms} ms"));
-    for (label, value) in [
+    let number = |number: i64| show::number(number.unsigned_abs());
+    vec![
         ("run", run.id.to_string()),
-        ("provider", listed.provider.clone()),
+        ("provider", provider.to_owned()),
         ("state", state(run)),
         ("worker", or_none(run.worker.clone())),
         ("queued", show::instant(Some(run.queued_at))),
@@ -91,27 +117,80 @@ async fn show(options: RunShow) -> anyhow::Result<()> {
         ("started", show::instant(run.started_at)),
         ("finished", show::instant(run.finished_at)),
         (
+            "accept gone",
+            if run.accept_gone { "yes" } else { "no" }.to_owned(),
+        ),
+        (
             "HTTP status",
             or_none(run.http_status.map(|status| status.to_string())),
         ),
-        (
-            "bytes",
-            or_none(run.bytes.map(|bytes| show::number(bytes.unsigned_abs()))),
-        ),
-        ("new", run.events_new.to_string()),
-        ("changed", run.events_changed.to_string()),
-        ("unchanged", run.events_unchanged.to_string()),
-        ("gone", run.events_gone.to_string()),
-        ("returned", run.events_returned.to_string()),
-        ("set aside", run.set_aside.to_string()),
-        ("warnings", run.warnings.to_string()),
+        ("wire bytes", or_none(run.wire_bytes.map(number))),
+        ("bytes", or_none(run.bytes.map(number))),
+        ("new", number(run.events_new)),
+        ("changed", number(run.events_changed)),
+        ("unchanged", number(run.events_unchanged)),
+        ("gone", number(run.events_gone)),
+        ("held", number(run.events_held)),
+        ("returned", number(run.events_returned)),
+        ("set aside", number(run.set_aside)),
+        ("warnings", number(run.warnings)),
         ("fetch", ms(run.fetch_ms)),
         ("parse", ms(run.parse_ms)),
         ("compare", ms(run.compare_ms)),
+        ("store", ms(run.store_ms)),
         ("trace", or_none(run.traceparent.clone())),
         ("error", or_none(run.error.clone())),
-    ] {
-        show::line(&format!("{label:12} {value}"));
+    ]
+}
+
+/// A run with what it set aside.
+#[derive(Debug, Serialize)]
+pub(crate) struct Findings {
+    #[serde(flatten)]
+    run: Model,
+    set_aside_items: Vec<set_aside::Model>,
+}
+
+/// Items set aside that a person is shown.
+const FEW: u64 = 5;
+
+impl Findings {
+    /// The first few items.
+    pub(crate) async fn of(db: &Database, run: Model) -> anyhow::Result<Self> {
+        Self::up_to(db, run, FEW).await
     }
-    Ok(())
+
+    /// All items that are kept.
+    async fn whole(db: &Database, run: Model) -> anyhow::Result<Self> {
+        Self::up_to(db, run, i64::MAX.unsigned_abs()).await
+    }
+
+    async fn up_to(db: &Database, run: Model, limit: u64) -> anyhow::Result<Self> {
+        let set_aside_items = set_aside::of_run(&db.read, run.id, limit).await?;
+        Ok(Self {
+            run,
+            set_aside_items,
+        })
+    }
+
+    /// What was wrong with the feed, for a person; nothing if nothing was.
+    pub(crate) fn print(&self, of: &str) {
+        let set_aside = findings::stored(self.run.set_aside_reasons.as_ref());
+        let heading = format!("Set aside {of}, by reason:");
+        findings::reasons(&heading, &set_aside, findings::why_set_aside);
+        let items: Vec<_> = self.set_aside_items.iter().map(item).collect();
+        findings::items(&items, self.run.set_aside.unsigned_abs());
+        let warnings = findings::stored(self.run.warning_reasons.as_ref());
+        let heading = format!("Warnings {of}, by reason:");
+        findings::reasons(&heading, &warnings, findings::why_warned);
+    }
+}
+
+fn item(item: &set_aside::Model) -> Item<'_> {
+    Item {
+        position: item.position.unsigned_abs(),
+        path: &item.path,
+        reason: &item.reason,
+        snippet: &item.snippet,
+    }
 }

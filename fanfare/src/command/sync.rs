@@ -122,6 +122,27 @@ fn bar(options: &Sync, providers: u64) -> ProgressBar {
     ProgressBar::new(providers).with_style(style)
 }
 
+/// What feeds lack that is held, and what to do about it.
+fn held(options: &Sync, progress: Progress) -> Option<String> {
+    let events = progress.held.unsigned_abs();
+    let (are, feed, see) = match options.names.as_slice() {
+        [name] => ("its feed", name.as_str(), String::new()),
+        _ => (
+            "their feeds",
+            "NAME",
+            ", `fanfare provider list` tells whose".to_owned(),
+        ),
+    };
+    (events > 0).then(|| {
+        let verb = if events == 1 { "is" } else { "are" };
+        format!(
+            "{} {verb} missing from {are} and held{see}: `fanfare sync {feed} --accept-gone` takes \
+             them for gone",
+            show::count(events, "event")
+        )
+    })
+}
+
 const FAILURES_SHOWN: i64 = 20;
 
 async fn report(
@@ -147,6 +168,9 @@ async fn report(
             progress.cancelled,
             show::count(progress.changes.unsigned_abs(), "event"),
         ));
+        if let Some(held) = held(options, progress) {
+            show::line(&held);
+        }
     }
     let all = progress.failed + progress.cancelled == 0 && progress.succeeded >= asked_for;
     Ok(if all {

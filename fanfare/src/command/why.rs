@@ -5,7 +5,7 @@ use entity::run::{Model, Postponed, State};
 use entity::why::{Circumstances, circumstances};
 
 use crate::cli::ProviderNamed;
-use crate::command::provider::existing;
+use crate::command::provider::{existing, held};
 use crate::command::run::state;
 use crate::{show, start};
 
@@ -28,6 +28,7 @@ fn sentences(it: &Circumstances) -> Vec<String> {
     let mut sentences = vec![claim(it)];
     sentences.extend(pause(it));
     sentences.extend(health(it));
+    sentences.extend(held(&it.provider).map(|held| format!("Of what is stored, {held}.")));
     sentences.extend(host(it));
     sentences.push(latest(it));
     sentences.push(format!("Next: {}", next(it)));
