@@ -273,5 +273,6 @@ async fn a_run_that_begins_at_the_same_moment_is_waited_for() {
     assert_eq!(taking.await.unwrap().unwrap(), Some(vec![]));
     assert!(!world.run(run).await.accept_gone);
     waits(&world, fan_out, 1).await;
+    assert_eq!(world.progress(fan_out).await.open, 0);
     assert_eq!(take(&world).await, None);
 }
