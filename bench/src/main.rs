@@ -19,10 +19,13 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Benchmark {
-    /// Syncs one feed into PostgreSQL: new, unchanged and slightly changed
+    /// Syncs one feed into PostgreSQL and SQLite: new, unchanged and slightly changed, wide and huge
     Sync(sync::Options),
     /// Claims, queue and whole path with many providers
     Fanout(fanout::Options),
+    /// A process that syncs and measures itself
+    #[command(hide = true)]
+    SyncWorker(sync::child::Options),
     /// A worker process of a benchmark
     #[command(hide = true)]
     Worker(Box<fanout::role::Options>),
@@ -32,6 +35,7 @@ enum Benchmark {
 async fn main() -> anyhow::Result<()> {
     match Cli::parse().benchmark {
         Benchmark::Sync(options) => sync::run(options).await,
+        Benchmark::SyncWorker(options) => sync::child::run(options).await,
         Benchmark::Fanout(options) => fanout::run(options).await,
         Benchmark::Worker(options) => fanout::role::run(*options).await,
     }

@@ -1,193 +1,389 @@
-//! One provider's feed into PostgreSQL, as a worker syncs it, beside a bare copy of the same rows
-//! inside the database.
+//! One provider's feed into a database, as a worker syncs it: each figure beside its limit, taken in
+//! the same run and by turns.
 
-use std::time::{Duration, Instant};
+pub(crate) mod child;
+mod copy;
+mod feed;
+mod server;
+
+use std::io::{BufWriter, Write};
+use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::Args;
-use entity::commit::Finish;
-use entity::host::Politeness;
-use entity::lease::{self, Ask, Begin};
-use entity::run::Outcome;
-use entity::{Database, claim, provider};
-use sea_orm::ConnectionTrait;
-use simulator::Simulator;
+use entity::provider::{self, Spec};
+use entity::{Database, DatabaseUrl};
+use sea_orm::{ConnectionTrait, DbBackend, Statement};
 use testkit::PostgresServer;
-use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
-use worker::fetch::{Fetcher, Networks};
-use worker::{Synced, Tools, fetch, format};
 
-use crate::cpu::Cpu;
+use self::child::{Cost, Order, Process};
+use self::feed::Shape;
+use self::server::{Document, Server};
 use crate::{database, show};
 
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// Events of the feed
-    #[arg(long, default_value_t = 10_000)]
+    /// Events of the feed that is synced in every way
+    #[arg(long, default_value_t = 100_000)]
     events: usize,
-    /// Zones of each event
-    #[arg(long, default_value_t = 3)]
-    zones: usize,
-    /// Times that everything is measured; the median is shown
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=99))]
+    /// Events of the feed with 300 zones each
+    #[arg(long, default_value_t = 10_000)]
+    wide: usize,
+    /// Events of the huge feed
+    #[arg(long, default_value_t = 1_900_000)]
+    huge: usize,
+    /// Times that everything but the huge feed is measured; the median is shown
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=99))]
     rounds: u8,
+    /// Leave the huge feed out
+    #[arg(long)]
+    no_huge: bool,
 }
 
-/// One measured sync.
-struct Measured {
-    finish: Finish,
-    wall: Duration,
-    cpu: Cpu,
-}
+const ZONES: usize = 3;
+const WIDE_ZONES: usize = 300;
+/// Conditional requests whose cost is too small to measure one by one.
+const ASKED: u32 = 200;
+/// One in so many events changes.
+const CHANGED: usize = 100;
 
 pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
-    let server = PostgresServer::start().await;
-    let mut new = Vec::new();
-    let mut changed = Vec::new();
-    let mut unchanged = Vec::new();
-    let mut copied = Vec::new();
+    let postgres = PostgresServer::start().await;
+    let server = Server::start().await?;
+    let folder = tempfile::tempdir()?;
+    let feeds = Feeds::new(&options, folder.path())?;
+    show::line(&format!(
+        "feed: {} events of {ZONES} zones, {:.1} MB; median of {} rounds",
+        options.events,
+        feeds.first.len() as f64 / 1e6,
+        options.rounds
+    ));
+    let mut rounds = Vec::new();
     for round in 0..options.rounds {
-        let bench = Bench::start(&server, &options, round).await?;
-        new.push(bench.sync(Outcome::Stored).await?);
-        copied.push(bench.copy_rows().await?);
-        unchanged.push(bench.sync(Outcome::Unchanged).await?);
-        bench.simulator.advance();
-        changed.push(bench.sync(Outcome::Stored).await?);
-        bench.stop().await;
+        rounds.push(on_postgres(&postgres, &server, &feeds, round).await?);
     }
-    show::line(&format!(
-        "{} events of up to {} zones each, PostgreSQL, median of {}; rows copied inside the database \
-         into tables with the same indexes are the limit",
-        options.events, options.zones, options.rounds
-    ));
-    copied.sort_unstable();
-    let limit = copied[copied.len() / 2];
-    report("all new", &mut new, limit);
-    report("one round on", &mut changed, limit);
-    report("unchanged", &mut unchanged, limit);
-    show::line(&format!(
-        "{:14} {:>7.3} s wall",
-        "row copy",
-        limit.as_secs_f64()
-    ));
+    show_postgres(&options, &feeds, &rounds);
+    let mut embedded = Vec::new();
+    for round in 0..options.rounds {
+        let file = folder.path().join(format!("{round}.db"));
+        embedded.push(on_sqlite(&server, &feeds, &file).await?);
+    }
+    show_sqlite(&options, &embedded);
+    memory(&postgres, &server, &options, folder.path()).await
+}
+
+/// The same events in other bytes, and with some changed.
+struct Feeds {
+    first: bytes::Bytes,
+    other_bytes: bytes::Bytes,
+    changed: bytes::Bytes,
+    path: std::path::PathBuf,
+}
+
+impl Feeds {
+    fn new(options: &Options, folder: &Path) -> anyhow::Result<Self> {
+        let shape = Shape::new(options.events, ZONES);
+        let other = Shape { stamp: 1, ..shape };
+        let changed = Shape {
+            stamp: 2,
+            changed_one_in: CHANGED,
+            ..shape
+        };
+        let path = folder.join("feed.xml");
+        std::fs::write(&path, other.bytes())?;
+        Ok(Self {
+            first: shape.bytes(),
+            other_bytes: other.bytes(),
+            changed: changed.bytes(),
+            path,
+        })
+    }
+}
+
+struct OnPostgres {
+    first: Cost,
+    merge: Duration,
+    other_bytes: Cost,
+    walk: Cost,
+    same_bytes: Cost,
+    discard: Cost,
+    not_modified: Cost,
+    ask: Cost,
+    changed: Cost,
+    /// Event rows written by other bytes, and by some changed.
+    written: [i64; 2],
+}
+
+async fn on_postgres(
+    postgres: &PostgresServer,
+    server: &Server,
+    feeds: &Feeds,
+    round: u8,
+) -> anyhow::Result<OnPostgres> {
+    let name = format!("sync_{round}");
+    let db = database::fresh(postgres, &name, 2).await?;
+    let url = database::url(postgres, &name)?;
+    add_provider(&db, &server.url("feed")).await?;
+    serve(server, "1", &feeds.first);
+    let mut process = Process::start(&url).await?;
+    let first = process.sync().await?;
+    let rows = copy::export(&url).await?;
+    let merge = merged(postgres, server, &rows, round).await?;
+    db.write.execute_unprepared("VACUUM ANALYZE").await?;
+
+    serve(server, "2", &feeds.other_bytes);
+    let before = transaction(&db).await?;
+    let other_bytes = process.sync().await?;
+    let written = written_since(&db, before).await?;
+    let walk = process
+        .order(&Order::Walk {
+            path: feeds.path.clone(),
+        })
+        .await?;
+
+    // Another validator, so that the body travels, and the same bytes.
+    serve(server, "3", &feeds.other_bytes);
+    let same_bytes = process.sync().await?;
+    let url = server.url("feed");
+    let discard = process.order(&Order::Discard { url: url.clone() }).await?;
+
+    let not_modified = process.order(&Order::Sync { times: ASKED }).await?;
+    let etag = "3".to_owned();
+    let times = ASKED;
+    let ask = process.order(&Order::Ask { url, etag, times }).await?;
+
+    serve(server, "4", &feeds.changed);
+    let before = transaction(&db).await?;
+    let changed = process.sync().await?;
+    let written = [written, written_since(&db, before).await?];
+    process.stop().await?;
+    db.close().await;
+    Ok(OnPostgres {
+        first,
+        merge,
+        other_bytes,
+        walk,
+        same_bytes,
+        discard,
+        not_modified,
+        ask,
+        changed,
+        written,
+    })
+}
+
+fn serve(server: &Server, etag: &str, feed: &bytes::Bytes) {
+    server.put("feed", etag, Document::Memory(feed.clone()));
+}
+
+async fn add_provider(db: &Database, url: &str) -> anyhow::Result<()> {
+    let interval = Duration::from_secs(900);
+    let spec = Spec {
+        timeout: Duration::from_secs(600),
+        ..Spec::new(
+            "primary".to_owned(),
+            url.parse()?,
+            "plan-list".to_owned(),
+            interval,
+        )
+    };
+    provider::apply(db, &[spec], false, false).await?;
     Ok(())
 }
 
-fn report(what: &str, measured: &mut [Measured], limit: Duration) {
-    measured.sort_unstable_by_key(|measured| measured.wall);
-    let Measured { finish, wall, cpu } = &measured[measured.len() / 2];
-    let counts = &finish.counts;
+/// `COPY` and merge in a database of its own.
+async fn merged(
+    postgres: &PostgresServer,
+    server: &Server,
+    rows: &[u8],
+    round: u8,
+) -> anyhow::Result<Duration> {
+    let name = format!("merge_{round}");
+    let db = database::fresh(postgres, &name, 1).await?;
+    add_provider(&db, &server.url("feed")).await?;
+    db.close().await;
+    copy::merge(&database::url(postgres, &name)?, rows).await
+}
+
+async fn number(db: &Database, sql: &str) -> anyhow::Result<i64> {
+    let statement = Statement::from_string(DbBackend::Postgres, sql);
+    let row = db.write.query_one_raw(statement).await?;
+    Ok(row.context("no row")?.try_get_by_index(0)?)
+}
+
+async fn transaction(db: &Database) -> anyhow::Result<i64> {
+    number(db, "SELECT txid_current()::bigint").await
+}
+
+/// Event rows that transactions after this one have written.
+async fn written_since(db: &Database, transaction: i64) -> anyhow::Result<i64> {
+    let sql = format!(
+        "SELECT count(*) FROM event WHERE xmin::text::bigint > {transaction} % 4294967296"
+    );
+    number(db, &sql).await
+}
+
+fn show_postgres(options: &Options, feeds: &Feeds, rounds: &[OnPostgres]) {
+    let events = options.events as f64;
+    let size = feeds.first.len() as f64 / 1e6;
+    let seconds = |of: &dyn Fn(&OnPostgres) -> Duration| median(rounds.iter().map(of));
+    let first = seconds(&|round| round.first.wall);
+    let merge = seconds(&|round| round.merge);
     show::line(&format!(
-        "{what:14} {:>7.3} s wall, {:>5.2} s CPU ({:.2} worker + {:.2} database), {:>5.2} of the row \
-         copy's rate; {} new, {} changed, {} gone, {} unchanged; {:?}",
-        wall.as_secs_f64(),
-        cpu.total().as_secs_f64(),
-        cpu.own.as_secs_f64(),
-        cpu.server.as_secs_f64(),
-        limit.as_secs_f64() / wall.as_secs_f64(),
-        counts.new,
-        counts.changed,
-        counts.gone,
-        counts.unchanged,
-        finish.durations,
+        "first sync        {first:.3} s, {:.0} events/s; COPY and merge of the rows {merge:.3} s: \
+         ratio {:.2}, at least 0.50",
+        events / first,
+        merge / first
+    ));
+    let other = seconds(&|round| round.other_bytes.wall);
+    let walk = seconds(&|round| round.walk.wall);
+    show::line(&format!(
+        "other bytes       {other:.3} s, {:.0} MB/s, {:.0} events/s, {} event rows written; quick-xml alone \
+         {walk:.3} s: ratio {:.2}, at least 0.30",
+        size / other,
+        events / other,
+        rounds.iter().map(|round| round.written[0]).max().unwrap_or(0),
+        walk / other
+    ));
+    let same = seconds(&|round| round.same_bytes.wall);
+    let discard = seconds(&|round| round.discard.wall);
+    show::line(&format!(
+        "same bytes        {same:.3} s, {:.0} MB/s; reqwest alone {discard:.3} s: ratio {:.2}, at least 0.50",
+        size / same,
+        discard / same
+    ));
+    let not_modified = seconds(&|round| round.not_modified.cpu) * 1e3;
+    let ask = seconds(&|round| round.ask.cpu) * 1e3;
+    show::line(&format!(
+        "not modified      {not_modified:.3} ms CPU; the request alone {ask:.3} ms: {:.3} ms above, less \
+         than 1.000",
+        not_modified - ask
+    ));
+    let changed = seconds(&|round| round.changed.wall);
+    show::line(&format!(
+        "1 in {CHANGED} changed  {changed:.3} s, {} event rows written: {:.2} times other bytes, at most 1.50",
+        rounds.iter().map(|round| round.written[1]).max().unwrap_or(0),
+        changed / other
+    ));
+    for (what, round) in [
+        ("first", &rounds[0].first),
+        ("other bytes", &rounds[0].other_bytes),
+        ("changed", &rounds[0].changed),
+    ] {
+        show::line(&format!("    {what}: {:?}", round.told));
+    }
+}
+
+struct OnSqlite {
+    first: Cost,
+    other_bytes: Cost,
+    same_bytes: Cost,
+    not_modified: Cost,
+    changed: Cost,
+}
+
+async fn on_sqlite(server: &Server, feeds: &Feeds, file: &Path) -> anyhow::Result<OnSqlite> {
+    let url = format!("sqlite://{}?mode=rwc", file.display());
+    let db = entity::connect(&entity::Config::new(url.parse::<DatabaseUrl>()?)).await?;
+    migration::migrate(&db.write).await?;
+    add_provider(&db, &server.url("feed")).await?;
+    db.close().await;
+    let mut process = Process::start(&url).await?;
+    serve(server, "1", &feeds.first);
+    let first = process.sync().await?;
+    serve(server, "2", &feeds.other_bytes);
+    let other_bytes = process.sync().await?;
+    serve(server, "3", &feeds.other_bytes);
+    let same_bytes = process.sync().await?;
+    let not_modified = process.order(&Order::Sync { times: ASKED }).await?;
+    serve(server, "4", &feeds.changed);
+    let changed = process.sync().await?;
+    process.stop().await?;
+    Ok(OnSqlite {
+        first,
+        other_bytes,
+        same_bytes,
+        not_modified,
+        changed,
+    })
+}
+
+fn show_sqlite(options: &Options, rounds: &[OnSqlite]) {
+    let events = options.events as f64;
+    let seconds = |of: &dyn Fn(&OnSqlite) -> Duration| median(rounds.iter().map(of));
+    let first = seconds(&|round| round.first.wall);
+    let other = seconds(&|round| round.other_bytes.wall);
+    show::line(&format!(
+        "embedded SQLite   first {first:.3} s, {:.0} events/s; other bytes {other:.3} s, {:.0} events/s; \
+         same bytes {:.3} s; not modified {:.3} ms CPU; 1 in {CHANGED} changed {:.3} s",
+        events / first,
+        events / other,
+        seconds(&|round| round.same_bytes.wall),
+        seconds(&|round| round.not_modified.cpu) * 1e3,
+        seconds(&|round| round.changed.wall),
     ));
 }
 
-struct Bench {
-    db: Database,
-    tools: Tools,
-    simulator: Simulator,
-    stop: CancellationToken,
-    server: u32,
+fn median(durations: impl Iterator<Item = Duration>) -> f64 {
+    let mut durations: Vec<Duration> = durations.collect();
+    durations.sort_unstable();
+    durations[durations.len() / 2].as_secs_f64()
 }
 
-impl Bench {
-    async fn start(server: &PostgresServer, options: &Options, round: u8) -> anyhow::Result<Self> {
-        let db = database::fresh(server, &format!("bench_{round}"), 1).await?;
-        let stop = CancellationToken::new();
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let config = simulator::Config {
-            providers: 1,
-            events: options.events,
-            zones: options.zones,
-            bad_items: false,
-            ..simulator::Config::default()
-        };
-        let simulator = simulator::start(listener, config, stop.clone());
-        let specs = provider::parse(&simulator.providers_toml("15m"), &["plan-list"])?;
-        provider::apply(&db, &specs, false, false).await?;
-        let fetch = fetch::Config {
-            allow: Networks::loopback(),
-            ..fetch::Config::default()
-        };
-        Ok(Self {
-            tools: Tools {
-                db: db.clone(),
-                http: Fetcher::new(fetch)?,
-                format: format::Limits::default(),
-            },
-            db,
-            simulator,
-            stop,
-            server: server.pid(),
-        })
+async fn memory(
+    postgres: &PostgresServer,
+    server: &Server,
+    options: &Options,
+    folder: &Path,
+) -> anyhow::Result<()> {
+    let wide = Shape::new(options.wide, WIDE_ZONES);
+    peak(postgres, server, folder, "wide", wide, 96).await?;
+    if !options.no_huge {
+        let huge = Shape::new(options.huge, ZONES);
+        peak(postgres, server, folder, "huge", huge, 192).await?;
     }
+    Ok(())
+}
 
-    /// One run from begin to commit, and what it cost.
-    async fn sync(&self, expected: Outcome) -> anyhow::Result<Measured> {
-        self.db
-            .write
-            .execute_unprepared("UPDATE provider SET next_due_at = now()")
-            .await?;
-        let claimed = claim::claim_due(&self.db, Uuid::now_v7(), None, 1).await?;
-        let run = claimed
-            .and_then(|runs| Some(runs.first()?.id))
-            .context("the provider is not due")?;
-        let before = Cpu::now(self.server)?;
-        let started = Instant::now();
-        let ask = Ask {
-            worker: "bench",
-            lease: Duration::from_secs(60),
-            politeness: Politeness::default(),
-            holds_suspect: false,
-        };
-        let Begin::Begun(begun) = lease::begin(&self.db, run, ask).await? else {
-            bail!("the run is not to be begun");
-        };
-        let synced = worker::sync_provider(&self.tools, &begun).await?;
-        let wall = started.elapsed();
-        let cpu = Cpu::now(self.server)?.since(before);
-        match synced {
-            Synced::Recorded(finish) if finish.outcome == expected => Ok(Measured {
-                finish: *finish,
-                wall,
-                cpu,
-            }),
-            other => bail!("expected a run that is {expected}, got {other:?}"),
+/// The most memory that a fresh process needs for a first sync, and for one of other bytes.
+async fn peak(
+    postgres: &PostgresServer,
+    server: &Server,
+    folder: &Path,
+    name: &str,
+    shape: Shape,
+    limit_mib: u64,
+) -> anyhow::Result<()> {
+    let db = database::fresh(postgres, name, 1).await?;
+    add_provider(&db, &server.url(name)).await?;
+    db.close().await;
+    for (what, stamp) in [("first sync", 1), ("other bytes", 2)] {
+        let path = folder.join(name);
+        let mut file = BufWriter::new(std::fs::File::create(&path)?);
+        Shape { stamp, ..shape }.write(&mut file)?;
+        file.flush()?;
+        let length = std::fs::metadata(&path)?.len();
+        let etag = stamp.to_string();
+        server.put(name, &etag, Document::File(path, length));
+        let mut process = Process::start(&database::url(postgres, name)?).await?;
+        let cost = process.sync().await?;
+        process.stop().await?;
+        if cost.told.get("outcome").map(String::as_str) != Some("stored") {
+            bail!("the feed was not stored: {:?}", cost.told);
         }
+        show::line(&format!(
+            "{} events of {} zones, {:.0} MB, {what}: {:.1} s, {:.0} events/s; peak {} MiB above idle \
+             ({} MiB), {:.0} bytes an event, less than {limit_mib} MiB",
+            shape.events,
+            shape.zones,
+            length as f64 / 1e6,
+            cost.wall.as_secs_f64(),
+            shape.events as f64 / cost.wall.as_secs_f64(),
+            cost.above_kib / 1024,
+            cost.idle_kib / 1024,
+            cost.above_kib as f64 * 1024.0 / shape.events as f64,
+        ));
     }
-
-    /// Inserts the stored rows once more, into tables with the same columns and indexes.
-    async fn copy_rows(&self) -> anyhow::Result<Duration> {
-        let db = &self.db.write;
-        for table in ["event", "event_change"] {
-            let sql = format!("CREATE TABLE {table}_copy (LIKE {table} INCLUDING ALL)");
-            db.execute_unprepared(&sql).await?;
-        }
-        let started = Instant::now();
-        db.execute_unprepared(
-            "INSERT INTO event_copy SELECT * FROM event ORDER BY id; \
-             INSERT INTO event_change_copy SELECT * FROM event_change",
-        )
-        .await?;
-        Ok(started.elapsed())
-    }
-
-    async fn stop(self) {
-        self.stop.cancel();
-        self.simulator.stopped().await;
-        self.db.close().await;
-    }
+    Ok(())
 }

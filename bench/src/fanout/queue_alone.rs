@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::cpu::Cpu;
+use crate::cpu;
 use crate::show;
 
 const SLOTS: usize = 64;
@@ -185,9 +185,9 @@ async fn idle(queue: &Queue, latencies: usize) -> anyhow::Result<()> {
     waits.sort_unstable();
     let at = |share: usize| waits[(waits.len() - 1) * share / 100].as_secs_f64() * 1000.0;
     const IDLE: Duration = Duration::from_secs(5);
-    let before = Cpu::now(std::process::id())?;
+    let before = cpu::own();
     tokio::time::sleep(IDLE).await;
-    let cost = Cpu::now(std::process::id())?.since(before).own;
+    let cost = cpu::own().saturating_sub(before);
     stop.cancel();
     running.await??;
     show::line(&format!(
