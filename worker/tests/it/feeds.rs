@@ -139,3 +139,14 @@ pub(crate) fn base(id: &str, title: &str) -> String {
          price=\"20.00\" name=\"Platea\" numbered=\"true\"/></plan></base_plan>"
     )
 }
+
+/// The same, long before it happens.
+pub(crate) fn upcoming(id: &str, title: &str) -> String {
+    base(id, title).replace("2021-06-30", "2999-06-30")
+}
+
+/// A feed of such bases with these numbers.
+pub(crate) fn upcoming_feed(numbers: impl IntoIterator<Item = usize>) -> String {
+    let base = |number: usize| upcoming(&number.to_string(), &format!("Event {number}"));
+    feed(&numbers.into_iter().map(base).collect::<String>())
+}

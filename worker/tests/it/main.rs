@@ -2,18 +2,25 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+mod checking;
 mod draining;
 mod failing;
 mod feeds;
 mod fetching;
 mod following;
+mod holding;
+mod interrupting;
+mod large;
 mod meaning;
+mod moving;
 mod outage;
 mod panicking;
 mod remembering;
+mod retrying;
 mod role;
 mod truth;
 mod visiting;
+mod waiting;
 mod working;
 mod world;
 

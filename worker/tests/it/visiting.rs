@@ -1,20 +1,26 @@
 //! When a provider is visited next, as it stands in the database after a run.
 
+use std::time::Duration;
+
 use chrono::TimeDelta;
 use entity::commit::Finish;
-use entity::run::Model;
+use entity::run::{Model, Outcome};
 use simulator::Behavior;
 
-use crate::feeds::{Answer, Feeds};
+use crate::feeds::{Answer, Feeds, upcoming_feed};
 use crate::on_both_databases;
 use crate::truth::{Simulated, start};
-use crate::world::World;
+use crate::world::{World, spec};
 
 on_both_databases!(
     a_good_run_is_followed_by_the_next_slot,
     connection_failures_come_again_soon_before_they_count,
     other_failures_back_off_and_a_success_clears_them,
     retry_after_rules_where_it_is_given,
+    a_feed_that_says_how_long_it_is_fresh_is_left_for_as_long,
+    a_feed_that_was_not_modified_says_so_again,
+    a_feed_cannot_put_its_visits_off_for_longer_than_its_operator_allows,
+    a_held_feed_has_no_say_in_when_it_is_visited,
 );
 
 const NAME: &str = "provider-0001";
@@ -121,4 +127,117 @@ async fn retry_after_rules_where_it_is_given(world: World) {
     let waited = wait(&world, &failed).await;
     assert!((600..606).contains(&waited), "{waited}");
     assert_eq!(failed.0.consecutive_failures, 3);
+}
+
+/// What a visit that nothing has put off keeps to.
+const USUAL: std::ops::RangeInclusive<i64> = 450..=1355;
+
+fn feed() -> Answer {
+    Answer::feed(upcoming_feed(0..30)).with("etag", "\"v1\"")
+}
+
+async fn serve(world: &World, most: u64) -> Feeds {
+    let feeds = Feeds::start(feed()).await;
+    let mut spec = spec(NAME, &feeds.url);
+    spec.max_interval = Some(Duration::from_secs(most));
+    world.apply(&spec).await;
+    feeds
+}
+
+async fn waits(world: &World, feeds: &Feeds, answer: Answer, outcome: Outcome) -> i64 {
+    feeds.answer(answer);
+    let ended = world.sync(NAME).await;
+    assert_eq!(ended.0.outcome, outcome, "{:?}", ended.0.error);
+    wait(world, &ended).await
+}
+
+async fn a_feed_that_says_how_long_it_is_fresh_is_left_for_as_long(world: World) {
+    let feeds = serve(&world, 86_400).await;
+    let date = "Thu, 01 Jan 2026 10:00:00 GMT";
+    for (answer, least) in [
+        (feed().with("cache-control", "max-age=7200"), 7200),
+        (
+            feed()
+                .with("date", date)
+                .with("expires", "Thu, 01 Jan 2026 12:00:00 GMT"),
+            7200,
+        ),
+        (feed().with("retry-after", "7200"), 7200),
+        (
+            feed()
+                .with("cache-control", "max-age=60")
+                .with("retry-after", "7200"),
+            7200,
+        ),
+        (
+            feed()
+                .with("cache-control", "max-age=9000")
+                .with("age", "1800"),
+            7200,
+        ),
+    ] {
+        let told = format!("{answer:?}");
+        world
+            .execute("UPDATE provider SET body_digest = NULL")
+            .await;
+        let waited = waits(&world, &feeds, answer, Outcome::Stored).await;
+        // The first slot from there on.
+        assert!((least..=least + 905).contains(&waited), "{waited}: {told}");
+    }
+    for answer in [
+        feed(),
+        feed().with("cache-control", "max-age=60"),
+        feed().with("cache-control", "no-store, max-age=7200"),
+    ] {
+        world
+            .execute("UPDATE provider SET body_digest = NULL")
+            .await;
+        let waited = waits(&world, &feeds, answer, Outcome::Stored).await;
+        assert!(USUAL.contains(&waited), "{waited}");
+    }
+}
+
+async fn a_feed_that_was_not_modified_says_so_again(world: World) {
+    let feeds = serve(&world, 86_400).await;
+    let waited = waits(&world, &feeds, feed(), Outcome::Stored).await;
+    assert!(USUAL.contains(&waited), "{waited}");
+    for (name, value) in [("cache-control", "max-age=7200"), ("retry-after", "7200")] {
+        for answer in [Answer::status(304), feed()] {
+            let answer = answer.with(name, value);
+            let waited = waits(&world, &feeds, answer, Outcome::Unchanged).await;
+            assert!((7200..=8105).contains(&waited), "{waited}: {name}");
+        }
+    }
+    let waited = waits(&world, &feeds, Answer::status(304), Outcome::Unchanged).await;
+    assert!(USUAL.contains(&waited), "{waited}");
+}
+
+async fn a_feed_cannot_put_its_visits_off_for_longer_than_its_operator_allows(world: World) {
+    let feeds = serve(&world, 5000).await;
+    for (name, value) in [
+        ("cache-control", "max-age=999999999999"),
+        ("retry-after", "18446744073709551615"),
+    ] {
+        let answer = feed().with(name, value);
+        world
+            .execute("UPDATE provider SET body_digest = NULL")
+            .await;
+        let waited = waits(&world, &feeds, answer, Outcome::Stored).await;
+        assert!((4995..=5005).contains(&waited), "{waited}: {name}");
+    }
+}
+
+async fn a_held_feed_has_no_say_in_when_it_is_visited(world: World) {
+    let feeds = serve(&world, 86_400).await;
+    waits(&world, &feeds, feed(), Outcome::Stored).await;
+    let half = || {
+        Answer::feed(upcoming_feed(0..5))
+            .with("cache-control", "max-age=7200")
+            .with("retry-after", "7200")
+    };
+    for _ in 0..2 {
+        let waited = waits(&world, &feeds, half(), Outcome::Stored).await;
+        assert_eq!(world.provider(NAME).await.events_held, 25);
+        assert!(USUAL.contains(&waited), "{waited}");
+    }
 }

@@ -11,6 +11,7 @@ use sea_orm::{ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, QueryFilter,
 use sea_orm::{Statement, Value};
 use uuid::Uuid;
 use worker::fetch::{Fetcher, Networks};
+use worker::spool::SpoolConfig;
 use worker::{Synced, Tools, fetch, format, sync_provider};
 
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -53,9 +54,44 @@ impl World {
         }
     }
 
+    /// On PostgreSQL, where sessions begin with a setting of the server's.
+    pub(crate) async fn postgres_with(setting: &str) -> Self {
+        let mut world = Self::postgres().await;
+        let name = world.url().rsplit('/').next().unwrap();
+        let sql = format!("ALTER DATABASE {name} SET {setting}");
+        world.db.write.execute_unprepared(&sql).await.unwrap();
+        // Only new sessions have it.
+        let again = Self::connect(world.url(), PATIENCE).await;
+        (world.db, world.tools) = (again.db, again.tools);
+        world
+    }
+
+    fn url(&self) -> &str {
+        self._database.as_ref().unwrap().url()
+    }
+
+    /// The same with one connection to the database; SQLite never has more that write.
+    pub(crate) async fn narrow(&mut self) {
+        if self.db.kind() == Kind::Postgres {
+            let mut config = Config::new(self.url().parse().unwrap());
+            (config.timeout, config.max_connections) = (PATIENCE, 1);
+            self.db = entity::connect(&config).await.unwrap();
+            self.limit(fetch::Limits::default());
+        }
+    }
+
     /// Fetches under other limits from now on.
     pub(crate) fn limit(&mut self, limits: fetch::Limits) {
         self.tools = tools(&self.db, limits);
+    }
+
+    /// Spools in another way from now on.
+    pub(crate) fn spool(&mut self, spool: SpoolConfig) {
+        let config = fetch::Config {
+            spool,
+            ..fetch_config(fetch::Limits::default())
+        };
+        self.tools.http = Fetcher::new(config).unwrap();
     }
 
     pub(crate) fn statement(&self, sql: &str, values: Vec<Value>) -> Statement {
@@ -114,6 +150,19 @@ impl World {
 
     pub(crate) async fn version(&self) -> i64 {
         dataset::version(&self.db.write).await.unwrap().number
+    }
+
+    /// Every row of the tables that a sync writes.
+    pub(crate) async fn everything(&self) -> impl PartialEq + std::fmt::Debug + use<> {
+        let db = &self.db.write;
+        (
+            provider::Entity::find().all(db).await.unwrap(),
+            run::Entity::find().all(db).await.unwrap(),
+            event::Entity::find().all(db).await.unwrap(),
+            event_change::Entity::find().all(db).await.unwrap(),
+            entity::set_aside::Entity::find().all(db).await.unwrap(),
+            self.version().await,
+        )
     }
 
     /// A provider's events by identity.
@@ -224,5 +273,4 @@ pub(crate) fn spec(name: &str, url: &str) -> Spec {
         timeout: Duration::from_secs(60),
         ..Spec::new(name, url, "plan-list".to_owned(), interval)
     }
-
 }
