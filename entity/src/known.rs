@@ -2,7 +2,7 @@
 //! as that takes.
 
 use futures::TryStreamExt;
-use sea_orm::{ConnectionTrait, DbErr, StreamTrait};
+use sea_orm::{DbErr, StreamTrait};
 use uuid::Uuid;
 
 use crate::Database;
@@ -139,7 +139,7 @@ fn first_bits(id: Uuid) -> u64 {
 /// Whatever the database answers.
 pub async fn of_provider(db: &Database, provider_id: i64) -> Result<Known, DbErr> {
     let mut known = match Dialect::of(&db.write) {
-        Dialect::Postgres => pages(db, provider_id).await?,
+        Dialect::Postgres => portions(db, provider_id).await?,
         Dialect::Sqlite => rows(db, provider_id).await?,
     };
     known.index();
@@ -155,41 +155,35 @@ fn flags(now: &str) -> String {
     )
 }
 
-/// Events of one page: their rows travel as a single value, for most of the cost of a short row is
-/// that it is one.
-const PAGE: i64 = 50_000;
 const ID_BYTES: usize = 16;
 const ENTRY_BYTES: usize = ID_BYTES + DIGEST_BYTES + 1;
 
-async fn pages(db: &Database, provider_id: i64) -> Result<Known, DbErr> {
+/// Rows travel in portions, one for each first byte of an id: most of the cost of a short row is that
+/// it is one. Sorting a portion here costs less than having all rows sorted there.
+async fn portions(db: &Database, provider_id: i64) -> Result<Known, DbErr> {
     let dialect = Dialect::Postgres;
     let sql = format!(
-        "SELECT string_agg(entry, ''::bytea) FROM ( \
-             SELECT uuid_send(id) || digest || set_byte('\\x00'::bytea, 0, {}) AS entry \
-             FROM event WHERE provider_id = $1 AND id > $2 ORDER BY id LIMIT {PAGE}) AS page",
+        "SELECT string_agg(uuid_send(id) || digest || set_byte('\\x00'::bytea, 0, {}), ''::bytea) \
+         FROM event WHERE provider_id = $1 \
+         GROUP BY get_byte(uuid_send(id), 0) ORDER BY get_byte(uuid_send(id), 0)",
         flags(dialect.now())
     );
+    let mut portions = db
+        .write
+        .stream_raw(dialect.statement(sql, vec![provider_id.into()]))
+        .await?;
     let mut known = Known::default();
-    let mut after = Uuid::nil();
-    loop {
-        let values = vec![provider_id.into(), after.into()];
-        let row = db
-            .write
-            .query_one_raw(dialect.statement(&sql, values))
-            .await?;
-        let page: Option<Vec<u8>> = row.map_or(Ok(None), |row| row.try_get_by_index(0))?;
-        let Some(page) = page else { break };
-        if page.len() % ENTRY_BYTES != 0 {
+    while let Some(row) = portions.try_next().await? {
+        let mut portion: Vec<u8> = row.try_get_by_index(0)?;
+        let (entries, rest) = portion.as_chunks_mut::<ENTRY_BYTES>();
+        if !rest.is_empty() {
             return Err(wrong_length());
         }
-        for entry in page.chunks_exact(ENTRY_BYTES) {
+        entries.sort_unstable();
+        for entry in entries {
             let (id, rest) = entry.split_at(ID_BYTES);
             let id = Uuid::from_slice(id).map_err(|error| DbErr::Type(error.to_string()))?;
             known.push(id, digest(&rest[..DIGEST_BYTES])?, rest[DIGEST_BYTES]);
-            after = id;
-        }
-        if page.len() < ENTRY_BYTES * usize::try_from(PAGE).unwrap_or(usize::MAX) {
-            break;
         }
     }
     Ok(known)

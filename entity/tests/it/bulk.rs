@@ -136,7 +136,7 @@ async fn ten_changes_in_a_hundred_thousand_events_write_ten_rows() {
 }
 
 #[tokio::test]
-async fn more_events_than_a_page_takes_are_all_known() {
+async fn many_events_are_all_known() {
     let (world, mut expected) = large(50_001).await;
     let known = world.known("acme").await;
     let read: Vec<Uuid> = known.iter().map(|event| event.id).collect();
