@@ -37,6 +37,8 @@ struct State {
 struct Job {
     trace: TraceContext,
     taken: Option<(u64, Instant)>,
+    /// It was pushed while in flight and gets another turn.
+    again: bool,
 }
 
 impl Memory {
@@ -88,6 +90,7 @@ impl State {
                 new.insert(Job {
                     trace: trace.clone(),
                     taken: None,
+                    again: false,
                 });
                 self.waiting.push_back(job.run);
             }
@@ -97,32 +100,36 @@ impl State {
                     .taken
                     .is_some_and(|(_, at)| at.elapsed() > redeliver_after)
                 {
-                    job.taken = None;
+                    (job.taken, job.again) = (None, false);
                     self.waiting.push_back(*known.key());
+                } else {
+                    job.again = job.taken.is_some();
                 }
             }
         }
     }
 
-    fn settle(&mut self, Settled { receipt, fate }: &Settled) {
+    /// Gives whether the job waits again.
+    fn settle(&mut self, Settled { receipt, fate }: &Settled) -> bool {
         let Ok(run) = Uuid::from_slice(&receipt.id) else {
-            return;
+            return false;
         };
         let Some(job) = self.jobs.get_mut(&run) else {
-            return;
+            return false;
         };
         if job.taken.is_none_or(|(stamp, _)| stamp != receipt.stamp) {
-            return;
+            return false;
         }
         match fate {
-            Fate::Done => {
+            Fate::Done if !job.again => {
                 self.jobs.remove(&run);
+                return false;
             }
-            Fate::Return => {
-                job.taken = None;
-                self.waiting.push_front(run);
-            }
+            Fate::Done => self.waiting.push_back(run),
+            Fate::Return => self.waiting.push_front(run),
         }
+        (job.taken, job.again) = (None, false);
+        true
     }
 
     fn take(&mut self) -> Option<Taken> {
@@ -151,10 +158,11 @@ impl Source for Memory {
     async fn exchange(&mut self, settled: &[Settled], take: usize) -> Result<Exchange, ReachError> {
         let mut state = self.state();
         // Backwards, so that returned jobs stand at the head in their old order.
+        let mut returned = false;
         for settled in settled.iter().rev() {
-            state.settle(settled);
+            returned |= state.settle(settled);
         }
-        if settled.iter().any(|settled| settled.fate == Fate::Return) {
+        if returned {
             self.pushed.send_replace(());
         }
         Ok(Exchange {

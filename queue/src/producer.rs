@@ -55,8 +55,9 @@ pub enum PushError {
 impl Producer {
     /// Queues the jobs in order, in bulk, and says how many were newly queued. Safe to repeat.
     ///
-    /// A job that still waits stays where it is. One that a consumer holds is left alone at first
-    /// and delivered again once it has been held for [`redeliver_after`], by the queue's clock.
+    /// A job that still waits stays where it is. One that a consumer holds gets one more turn once it
+    /// is acknowledged, for its holder may have decided before the push, and is delivered again
+    /// anyway once it has been held for [`redeliver_after`], by the queue's clock.
     ///
     /// [`redeliver_after`]: crate::QueueConfig::redeliver_after
     pub async fn push(&self, jobs: &[Push]) -> Result<usize, PushError> {

@@ -16,17 +16,24 @@ local function forget(id)
     redis.call('DEL', meta .. ':' .. id)
 end
 
+local function wait_again(id, push)
+    redis.call('ZREM', in_flight, id)
+    redis.call(push, active, id)
+    redis.call('HSET', meta .. ':' .. id, 'status', 'Pending')
+    redis.call('HDEL', meta .. ':' .. id, 'locked_by')
+end
+
 -- Backwards, so that returned jobs stand at the head in their old order. A write that frees
 -- memory comes first: after it Redis allows the others even when it is full.
 for i = #ARGV - 2, 4, -3 do
     local id = ARGV[i]
     local taken_at = redis.call('ZSCORE', in_flight, id)
     if taken_at and tonumber(taken_at) == tonumber(ARGV[i + 1]) then
+        local pushed = redis.call('HDEL', meta .. ':' .. id, 'again') == 1
         if ARGV[i + 2] == 'return' then
-            redis.call('ZREM', in_flight, id)
-            redis.call('LPUSH', active, id)
-            redis.call('HSET', meta .. ':' .. id, 'status', 'Pending')
-            redis.call('HDEL', meta .. ':' .. id, 'locked_by')
+            wait_again(id, 'LPUSH')
+        elseif pushed then
+            wait_again(id, 'RPUSH')
         else
             forget(id)
         end

@@ -7,7 +7,7 @@
 //! | --- | --- | --- |
 //! | `{fanfare}:active` | list | ids that wait, head first |
 //! | `{fanfare}:data` | hash | id to payload, of all that wait or are in flight |
-//! | `{fanfare}:meta:<id>` | hash | `attempts`, `max_attempts`, `status`, `locked_by`, `traceparent`, `tracestate` |
+//! | `{fanfare}:meta:<id>` | hash | `attempts`, `max_attempts`, `status`, `locked_by`, `traceparent`, `tracestate`, `again` if it was pushed while in flight |
 //! | `{fanfare}:inflight` | sorted set | ids that consumers hold, scored by when they were taken: microseconds of the server's own clock |
 //!
 //! An id is in the data hash and in either the list or the set. Every step between these states is

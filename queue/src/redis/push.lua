@@ -28,8 +28,13 @@ for i = 3, #ARGV, 4 do
             if now - tonumber(taken_at) > redeliver_after then
                 redis.call('ZREM', in_flight, id)
                 redis.call('HSET', fields, 'status', 'Pending')
-                redis.call('HDEL', fields, 'locked_by')
+                redis.call('HDEL', fields, 'locked_by', 'again')
                 again = true
+            else
+                -- Its holder may have looked at it before whatever this push is about: it gets
+                -- another turn once it is acknowledged.
+                redis.call('HSET', fields, 'again', 1)
+                redis.call('EXPIRE', fields, ARGV[2])
             end
         else
             -- The id must be in the list, unless a key was evicted or deleted by hand. To search

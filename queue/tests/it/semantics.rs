@@ -43,6 +43,7 @@ on_both_sources!(
     jobs_run_in_the_order_of_their_push,
     pushing_a_waiting_job_changes_nothing,
     a_finished_job_can_be_pushed_again,
+    a_job_that_is_pushed_while_it_is_held_gets_one_more_turn,
     two_consumers_get_each_job_exactly_once,
     no_more_jobs_are_held_than_slots_are_free,
     ten_thousand_jobs_due_at_once_drain,
@@ -169,6 +170,40 @@ async fn a_finished_job_can_be_pushed_again(queue: &Queue) {
         drained(queue).await;
     }
     worker.stop().await;
+}
+
+async fn a_job_that_is_pushed_while_it_is_held_gets_one_more_turn(queue: &Queue) {
+    let gate = Arc::new(Semaphore::new(0));
+    let (send, mut begun) = mpsc::unbounded_channel();
+    let worker = Worker::start(queue, 1, {
+        let gate = Arc::clone(&gate);
+        move |job, _, _| {
+            let (gate, send) = (Arc::clone(&gate), send.clone());
+            Box::pin(async move {
+                send.send(job.run).unwrap();
+                gate.acquire().await.unwrap().forget();
+            })
+        }
+    });
+    let (held, next) = ([push()], [push()]);
+    let producer = queue.producer();
+    producer.push(&held).await.unwrap();
+    let ran = within("the job begins", begun.recv()).await;
+    assert_eq!(ran, Some(held[0].job.run));
+    producer.push(&next).await.unwrap();
+    // However often, it is one turn more, after those that wait already.
+    for _ in 0..3 {
+        assert_eq!(producer.push(&held).await.unwrap(), 0);
+    }
+    assert_eq!(depth(queue).await, (1, 1));
+    gate.add_permits(3);
+    for expected in [&next, &held] {
+        let ran = within("the next begins", begun.recv()).await;
+        assert_eq!(ran, Some(expected[0].job.run));
+    }
+    drained(queue).await;
+    worker.stop().await;
+    assert!(begun.try_recv().is_err());
 }
 
 async fn two_consumers_get_each_job_exactly_once(queue: &Queue) {
