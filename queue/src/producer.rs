@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use uuid::Uuid;
+
 use crate::{
     SyncJob, TraceContext,
     memory::Memory,
@@ -15,6 +17,19 @@ pub struct Push {
     pub job: SyncJob,
     /// The trace that it continues.
     pub trace: TraceContext,
+}
+
+impl Push {
+    /// A run's job, in the trace that the run belongs to.
+    pub fn of_run(run: Uuid, traceparent: Option<String>) -> Self {
+        Self {
+            job: SyncJob { run },
+            trace: TraceContext {
+                traceparent,
+                tracestate: None,
+            },
+        }
+    }
 }
 
 /// What the queue holds.

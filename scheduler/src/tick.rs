@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use entity::claim::{self, ToPush};
 use entity::{Database, DbErr, fan_out};
-use queue::{Producer, Push, SyncJob, TraceContext};
+use queue::{Producer, Push};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 use uuid::Uuid;
@@ -158,13 +158,7 @@ impl Tick<'_> {
     async fn try_push(&self, runs: Vec<ToPush>) -> bool {
         let pushes: Vec<Push> = runs
             .into_iter()
-            .map(|run| Push {
-                job: SyncJob { run: run.id },
-                trace: TraceContext {
-                    traceparent: run.traceparent,
-                    tracestate: None,
-                },
-            })
+            .map(|run| Push::of_run(run.id, run.traceparent))
             .collect();
         match self.producer.push(&pushes).await {
             Ok(_) => {

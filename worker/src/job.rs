@@ -178,13 +178,7 @@ async fn after(context: &Context, begun: &Begun, ended: &Ended) {
 }
 
 async fn push(producer: &Producer, run: ToPush) {
-    let push = Push {
-        job: SyncJob { run: run.id },
-        trace: TraceContext {
-            traceparent: run.traceparent,
-            tracestate: None,
-        },
-    };
+    let push = Push::of_run(run.id, run.traceparent);
     if let Err(error) = producer.push(&[push]).await {
         tracing::debug!(error = %telemetry::Chain(&error), run = %run.id, "run could not be pushed, it will be pushed again");
     }
