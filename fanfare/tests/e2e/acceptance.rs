@@ -2,30 +2,13 @@
 
 use crate::feed::{Feeds, base, plan_list};
 use crate::http::{Api, Summary};
-use crate::world::World;
+use crate::world::{World, on_both_databases};
 
 const RESPONSES: [&str; 3] = [
     include_str!("../../../worker/fixtures/plan_list/planList_response_1.xml"),
     include_str!("../../../worker/fixtures/plan_list/planList_response_2.xml"),
     include_str!("../../../worker/fixtures/plan_list/planList_response_3.xml"),
 ];
-
-/// Each test, on the embedded database and on PostgreSQL.
-macro_rules! on_both_databases {
-    ($($name:ident),+ $(,)?) => {
-        mod embedded {
-            $(#[tokio::test] async fn $name() {
-                super::$name(crate::world::World::embedded().await).await;
-            })+
-        }
-
-        mod postgres {
-            $(#[tokio::test] async fn $name() {
-                super::$name(crate::world::World::postgres().await).await;
-            })+
-        }
-    };
-}
 
 on_both_databases!(
     the_three_example_feeds_leave_the_latest_known_events,

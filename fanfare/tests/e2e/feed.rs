@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
+use axum::http::header::LOCATION;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{AppendHeaders, IntoResponse, Response};
 use axum::routing::get;
 use testkit::eventually;
 use tokio::sync::watch;
@@ -27,7 +29,9 @@ pub(crate) struct Feeds {
 struct Feed {
     status: StatusCode,
     body: String,
+    moved_to: Option<String>,
     fetches: u64,
+    asked: HeaderMap,
 }
 
 impl Feeds {
@@ -59,15 +63,29 @@ impl Feeds {
         self.answer_with(name, status, String::new());
     }
 
+    /// Sends whoever asks for the feed to another one, for good.
+    pub(crate) fn move_to(&self, name: &str, to: &str) {
+        self.answer_with(name, StatusCode::MOVED_PERMANENTLY, String::new());
+        let to = self.url(to);
+        self.feeds.lock().unwrap().get_mut(name).unwrap().moved_to = Some(to);
+    }
+
     fn answer_with(&self, name: &str, status: StatusCode, body: String) {
         let mut feeds = self.feeds.lock().unwrap();
-        let fetches = feeds.get(name).map_or(0, |feed| feed.fetches);
+        let before = feeds.remove(name);
         let feed = Feed {
             status,
             body,
-            fetches,
+            moved_to: None,
+            fetches: before.as_ref().map_or(0, |feed| feed.fetches),
+            asked: before.map_or_else(HeaderMap::new, |feed| feed.asked),
         };
         feeds.insert(name.to_owned(), feed);
+    }
+
+    /// The headers of the last fetch.
+    pub(crate) fn asked(&self, name: &str) -> HeaderMap {
+        self.feeds.lock().unwrap()[name].asked.clone()
     }
 
     /// How many fetches have begun.
@@ -101,12 +119,18 @@ impl Feeds {
     }
 }
 
-async fn answer(State(feeds): State<Feeds>, Path(name): Path<String>) -> (StatusCode, String) {
+async fn answer(
+    State(feeds): State<Feeds>,
+    Path(name): Path<String>,
+    asked: HeaderMap,
+) -> Response {
     let answer = match feeds.feeds.lock().unwrap().get_mut(&name) {
-        None => return (StatusCode::NOT_FOUND, String::new()),
+        None => return StatusCode::NOT_FOUND.into_response(),
         Some(feed) => {
             feed.fetches += 1;
-            (feed.status, feed.body.clone())
+            feed.asked = asked;
+            let moved_to = feed.moved_to.clone().map(|to| [(LOCATION, to)]);
+            (feed.status, moved_to.map(AppendHeaders), feed.body.clone()).into_response()
         }
     };
     let mut open = feeds.open.subscribe();
@@ -118,6 +142,15 @@ async fn answer(State(feeds): State<Feeds>, Path(name): Path<String>) -> (Status
 /// A feed of these bases.
 pub(crate) fn plan_list(bases: &[String]) -> String {
     format!("<planList><output>{}</output></planList>", bases.concat())
+}
+
+/// A feed of so many events of one base that are not over for long.
+pub(crate) fn upcoming(events: usize, title: &str) -> String {
+    let starts: Vec<_> = (0..events)
+        .map(|number| format!("2130-01-{:02}T{:02}:00:00", 1 + number / 24, number % 24))
+        .collect();
+    let starts: Vec<_> = starts.iter().map(String::as_str).collect();
+    plan_list(&[base("1", "online", title, &starts)])
 }
 
 /// A base with one event of one hour per start, the n-th with the id n.

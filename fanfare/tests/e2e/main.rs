@@ -3,11 +3,15 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod acceptance;
+mod checking;
 mod command_line;
+mod credentials;
 mod demo;
 mod distributed;
 mod draining;
+mod dump;
 mod feed;
+mod holding;
 mod http;
 mod inspecting;
 mod providers;

@@ -143,3 +143,20 @@ async fn a_provider_is_shown_paused_resumed_removed_and_purged() {
     assert!(serving.api.search("").await.is_empty());
     stop(&serving.process, Signal::TERM).await;
 }
+
+#[tokio::test]
+async fn the_example_of_a_provider_file_can_be_applied() {
+    let world = World::embedded().await;
+    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/providers.toml");
+    let told = world.run(&["provider", "apply", example]).await.well();
+    assert!(
+        told.ends_with("2 providers in the file, 2 changed\n"),
+        "{told}"
+    );
+    let show = ["provider", "show", "city-theatre"];
+    let show = world.run(&show).await.well();
+    assert!(
+        show.contains("header x-api-key from the variable CITY_THEATRE_KEY"),
+        "{show}"
+    );
+}

@@ -25,6 +25,25 @@ pub(crate) fn fanfare(arguments: &[&str]) -> Command {
     command
 }
 
+/// Each test, on the embedded database and on PostgreSQL.
+macro_rules! on_both_databases {
+    ($($name:ident),+ $(,)?) => {
+        mod embedded {
+            $(#[tokio::test] async fn $name() {
+                super::$name(crate::world::World::embedded().await).await;
+            })+
+        }
+
+        mod postgres {
+            $(#[tokio::test] async fn $name() {
+                super::$name(crate::world::World::postgres().await).await;
+            })+
+        }
+    };
+}
+
+pub(crate) use on_both_databases;
+
 pub(crate) struct World {
     pub(crate) folder: TempDir,
     variables: Vec<(&'static str, String)>,
@@ -204,18 +223,23 @@ pub(crate) async fn ended(command: Command) -> Ended {
 impl Ended {
     /// Checks that it ended well, and gives what it printed.
     pub(crate) fn well(self) -> String {
-        assert_eq!((self.code, self.err.as_str()), (Some(0), ""), "{self:?}");
-        self.out
+        self.with_code(0)
     }
 
     pub(crate) fn json(self) -> serde_json::Value {
         serde_json::from_str(&self.well()).unwrap()
     }
 
+    /// Checks that it ended with that code and nothing on the standard error, and gives what it
+    /// printed.
+    pub(crate) fn with_code(self, code: i32) -> String {
+        assert_eq!((self.code, self.err.as_str()), (Some(code), ""), "{self:?}");
+        self.out
+    }
+
     /// Checks that it failed, and gives what it printed.
     pub(crate) fn badly(self) -> String {
-        assert_eq!((self.code, self.err.as_str()), (Some(1), ""), "{self:?}");
-        self.out
+        self.with_code(1)
     }
 
     /// Checks that it ended with nothing but an error in one line that has all of `words`.
@@ -229,7 +253,7 @@ impl Ended {
     }
 
     /// Its only line on the standard error, the log left aside.
-    fn error(&self) -> &str {
+    pub(crate) fn error(&self) -> &str {
         let lines: Vec<_> = self.err.lines().filter(|line| !is_log(line)).collect();
         match lines.as_slice() {
             [line] if line.starts_with("error: ") => line,
