@@ -6,7 +6,7 @@ mod copy;
 mod feed;
 mod server;
 
-use std::io::{BufWriter, Write};
+use std::io::BufWriter;
 use std::path::Path;
 use std::time::Duration;
 
@@ -218,9 +218,8 @@ async fn transaction(db: &Database) -> anyhow::Result<i64> {
 
 /// Event rows that transactions after this one have written.
 async fn written_since(db: &Database, transaction: i64) -> anyhow::Result<i64> {
-    let sql = format!(
-        "SELECT count(*) FROM event WHERE xmin::text::bigint > {transaction} % 4294967296"
-    );
+    let sql =
+        format!("SELECT count(*) FROM event WHERE xmin::text::bigint > {transaction} % 4294967296");
     number(db, &sql).await
 }
 
@@ -243,7 +242,11 @@ fn show_postgres(options: &Options, feeds: &Feeds, rounds: &[OnPostgres]) {
          {walk:.3} s: ratio {:.2}, at least 0.30",
         size / other,
         events / other,
-        rounds.iter().map(|round| round.written[0]).max().unwrap_or(0),
+        rounds
+            .iter()
+            .map(|round| round.written[0])
+            .max()
+            .unwrap_or(0),
         walk / other
     ));
     let same = seconds(&|round| round.same_bytes.wall);
@@ -263,7 +266,11 @@ fn show_postgres(options: &Options, feeds: &Feeds, rounds: &[OnPostgres]) {
     let changed = seconds(&|round| round.changed.wall);
     show::line(&format!(
         "1 in {CHANGED} changed  {changed:.3} s, {} event rows written: {:.2} times other bytes, at most 1.50",
-        rounds.iter().map(|round| round.written[1]).max().unwrap_or(0),
+        rounds
+            .iter()
+            .map(|round| round.written[1])
+            .max()
+            .unwrap_or(0),
         changed / other
     ));
     for (what, round) in [
@@ -284,12 +291,7 @@ struct OnSqlite {
 }
 
 async fn on_sqlite(server: &Server, feeds: &Feeds, file: &Path) -> anyhow::Result<OnSqlite> {
-    let url = format!("sqlite://{}?mode=rwc", file.display());
-    let db = entity::connect(&entity::Config::new(url.parse::<DatabaseUrl>()?)).await?;
-    migration::migrate(&db.write).await?;
-    add_provider(&db, &server.url("feed")).await?;
-    db.close().await;
-    let mut process = Process::start(&url).await?;
+    let mut process = Process::start(&embedded(server, file, "feed").await?).await?;
     serve(server, "1", &feeds.first);
     let first = process.sync().await?;
     serve(server, "2", &feeds.other_bytes);
@@ -307,6 +309,16 @@ async fn on_sqlite(server: &Server, feeds: &Feeds, file: &Path) -> anyhow::Resul
         not_modified,
         changed,
     })
+}
+
+/// The address of a fresh embedded database that knows the provider.
+async fn embedded(server: &Server, file: &Path, name: &str) -> anyhow::Result<String> {
+    let url = format!("sqlite://{}?mode=rwc", file.display());
+    let db = entity::connect(&entity::Config::new(url.parse::<DatabaseUrl>()?)).await?;
+    migration::migrate(&db.write).await?;
+    add_provider(&db, &server.url(name)).await?;
+    db.close().await;
+    Ok(url)
 }
 
 fn show_sqlite(options: &Options, rounds: &[OnSqlite]) {
@@ -337,53 +349,58 @@ async fn memory(
     options: &Options,
     folder: &Path,
 ) -> anyhow::Result<()> {
-    let wide = Shape::new(options.wide, WIDE_ZONES);
-    peak(postgres, server, folder, "wide", wide, 96).await?;
-    if !options.no_huge {
-        let huge = Shape::new(options.huge, ZONES);
-        peak(postgres, server, folder, "huge", huge, 192).await?;
+    let wide = ("wide", Shape::new(options.wide, WIDE_ZONES), 96);
+    let huge = ("huge", Shape::new(options.huge, ZONES), 192);
+    let all = if options.no_huge {
+        vec![wide]
+    } else {
+        vec![wide, huge]
+    };
+    for (name, shape, limit_mib) in all {
+        let db = database::fresh(postgres, name, 1).await?;
+        add_provider(&db, &server.url(name)).await?;
+        db.close().await;
+        let file = folder.join(format!("{name}.db"));
+        let databases = [
+            ("PostgreSQL", database::url(postgres, name)?),
+            ("SQLite", embedded(server, &file, name).await?),
+        ];
+        for (stamp, what) in [(1, "first sync"), (2, "other bytes")] {
+            let path = folder.join(name);
+            let shape = Shape { stamp, ..shape };
+            shape.write(BufWriter::new(std::fs::File::create(&path)?))?;
+            let length = std::fs::metadata(&path)?.len();
+            server.put(name, &stamp.to_string(), Document::File(path, length));
+            show::line(&format!(
+                "{} events of {} zones, {:.0} MB, {what}:",
+                shape.events,
+                shape.zones,
+                length as f64 / 1e6
+            ));
+            for (database, url) in &databases {
+                peak(database, url, shape.events as f64, limit_mib).await?;
+            }
+        }
     }
     Ok(())
 }
 
-/// The most memory that a fresh process needs for a first sync, and for one of other bytes.
-async fn peak(
-    postgres: &PostgresServer,
-    server: &Server,
-    folder: &Path,
-    name: &str,
-    shape: Shape,
-    limit_mib: u64,
-) -> anyhow::Result<()> {
-    let db = database::fresh(postgres, name, 1).await?;
-    add_provider(&db, &server.url(name)).await?;
-    db.close().await;
-    for (what, stamp) in [("first sync", 1), ("other bytes", 2)] {
-        let path = folder.join(name);
-        let mut file = BufWriter::new(std::fs::File::create(&path)?);
-        Shape { stamp, ..shape }.write(&mut file)?;
-        file.flush()?;
-        let length = std::fs::metadata(&path)?.len();
-        let etag = stamp.to_string();
-        server.put(name, &etag, Document::File(path, length));
-        let mut process = Process::start(&database::url(postgres, name)?).await?;
-        let cost = process.sync().await?;
-        process.stop().await?;
-        if cost.told.get("outcome").map(String::as_str) != Some("stored") {
-            bail!("the feed was not stored: {:?}", cost.told);
-        }
-        show::line(&format!(
-            "{} events of {} zones, {:.0} MB, {what}: {:.1} s, {:.0} events/s; peak {} MiB above idle \
-             ({} MiB), {:.0} bytes an event, less than {limit_mib} MiB",
-            shape.events,
-            shape.zones,
-            length as f64 / 1e6,
-            cost.wall.as_secs_f64(),
-            shape.events as f64 / cost.wall.as_secs_f64(),
-            cost.above_kib / 1024,
-            cost.idle_kib / 1024,
-            cost.above_kib as f64 * 1024.0 / shape.events as f64,
-        ));
+/// The most memory that a fresh process needs for a sync.
+async fn peak(database: &str, url: &str, events: f64, limit_mib: u64) -> anyhow::Result<()> {
+    let mut process = Process::start(url).await?;
+    let cost = process.sync().await?;
+    process.stop().await?;
+    if cost.told.get("outcome").map(String::as_str) != Some("stored") {
+        bail!("the feed was not stored: {:?}", cost.told);
     }
+    show::line(&format!(
+        "    {database:10} {:.1} s, {:.0} events/s; peak {} MiB above idle ({} MiB), {:.0} bytes an event; \
+         less than {limit_mib} MiB",
+        cost.wall.as_secs_f64(),
+        events / cost.wall.as_secs_f64(),
+        cost.above_kib / 1024,
+        cost.idle_kib / 1024,
+        cost.above_kib as f64 * 1024.0 / events,
+    ));
     Ok(())
 }

@@ -37,7 +37,8 @@ pub(super) async fn merge(url: &str, rows: &[u8]) -> anyhow::Result<Duration> {
     copy.finish().await?;
     db.execute(MERGE_EVENTS).await?;
     db.execute(LOG_CHANGES).await?;
-    db.execute("UPDATE dataset SET version = version + 1").await?;
+    db.execute("UPDATE dataset SET version = version + 1")
+        .await?;
     db.execute("COMMIT").await?;
     let took = started.elapsed();
     let count: i64 = sqlx::query_scalar("SELECT count(*) FROM event_change")

@@ -35,7 +35,8 @@ impl Shape {
             let changed = self.changed_one_in > 0 && number.is_multiple_of(self.changed_one_in);
             self.event(&mut out, number, changed)?;
         }
-        writeln!(out, "</output>\n</planList>")
+        writeln!(out, "</output>\n</planList>")?;
+        out.flush()
     }
 
     fn event(&self, out: &mut impl Write, number: usize, changed: bool) -> io::Result<()> {

@@ -91,7 +91,9 @@ async fn serve(
     match document {
         Document::Memory(bytes) => ([(ETAG, etag)], bytes).into_response(),
         Document::File(path, length) => match file(path).await {
-            Ok(body) => ([(ETAG, etag), (CONTENT_LENGTH, length.to_string())], body).into_response(),
+            Ok(body) => {
+                ([(ETAG, etag), (CONTENT_LENGTH, length.to_string())], body).into_response()
+            }
             Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
         },
     }

@@ -35,6 +35,22 @@ async fn the_fan_out_is_measured() {
 
 #[tokio::test]
 async fn a_sync_is_measured() {
-    let figures = ["all new", "one round on", "unchanged", "row copy"];
-    prints(&["sync", "--events", "200", "--rounds", "1"], &figures).await;
+    let figures = [
+        "first sync",
+        "COPY and merge of the rows",
+        "other bytes",
+        "0 event rows written; quick-xml alone",
+        "same bytes",
+        "not modified",
+        "1 in 100 changed",
+        "2 event rows written",
+        "embedded SQLite",
+        "20 events of 300 zones",
+        "300 events of 3 zones",
+        "bytes an event",
+    ];
+    let few = [
+        "--events", "200", "--wide", "20", "--huge", "300", "--rounds", "1",
+    ];
+    prints(&[&["sync"][..], &few].concat(), &figures).await;
 }
