@@ -16,7 +16,7 @@ use super::decode::{Codings, Source};
 use crate::spool::{Spool, SpoolWriter};
 
 /// Pieces that may wait for the blocking thread.
-const WAITING: usize = 8;
+const WAITING: usize = 4;
 
 /// Smaller pieces are gathered, so that a provider which drips holds no thread and wakes none.
 const GATHERED: usize = 64 << 10;

@@ -37,7 +37,9 @@ fn zstd(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-const ALL: [(&str, fn(&[u8]) -> Vec<u8>); 3] = [("gzip", gzip), ("br", brotli), ("zstd", zstd)];
+type Encode = fn(&[u8]) -> Vec<u8>;
+
+const ALL: [(&str, Encode); 3] = [("gzip", gzip), ("br", brotli), ("zstd", zstd)];
 
 async fn serving(coding: &str, encoded: &[u8]) -> Server {
     Server::saying(answer(200, &[("content-encoding", coding)], encoded)).await
