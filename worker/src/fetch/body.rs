@@ -209,11 +209,6 @@ impl Job {
             }
             sink.take(&buffer[..read], Some(received.get()))?;
         }
-        drop(decoder);
-        // To some decoders nothing at all is a whole stream.
-        if received.get() == 0 {
-            return Err(failed(std::io::ErrorKind::UnexpectedEof.into()));
-        }
         sink.finish()
     }
 }

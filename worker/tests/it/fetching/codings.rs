@@ -118,8 +118,14 @@ async fn a_compressed_body_that_ends_early_is_an_error_wherever_it_ends() {
             assert!(told.starts_with(&start), "{told}");
         }
         let twice = format!("{coding}, gzip");
-        let error = refused(&twice, &gzip(&encoded[..encoded.len() - 1])).await;
-        assert!(matches!(error, FetchError::Decode { .. }), "{twice}");
+        let outer = gzip(&encoded);
+        for cut in [
+            gzip(&encoded[..encoded.len() - 1]),
+            outer[..outer.len() - 1].to_vec(),
+        ] {
+            let error = refused(&twice, &cut).await;
+            assert!(matches!(error, FetchError::Decode { .. }), "{twice}");
+        }
     }
     let second_member = [gzip(b"one"), gzip(b"two")].concat();
     let error = refused("gzip", &second_member[..second_member.len() - 3]).await;
