@@ -18,9 +18,9 @@ use crate::world::{PATIENCE, World, started, stop};
 const DEADLY: &str = "deadly";
 const NEIGHBOURS: usize = 6;
 
-/// Enough for small feeds, and too little for [`DEADLY_BYTES`] besides.
-const ADDRESS_SPACE: u64 = 110 << 20;
-/// Just below the most that a feed may have.
+/// The largest file that the worker may write: the system ends it with the first byte past that.
+const FILE_SIZE: u64 = 30 << 20;
+/// Too much for memory, so that it is written to a file, and too much for that.
 const DEADLY_BYTES: usize = 60 << 20;
 
 /// Serves a well-formed feed of that size.
@@ -36,13 +36,11 @@ fn serve_deadly_feed() -> String {
     url
 }
 
-/// Starts a worker under a limit of its memory, again and again, until `stop` fires.
+/// Starts a worker under a limit of its files, again and again, until `stop` fires.
 fn supervise(world: &World, stop: CancellationToken) -> JoinHandle<Vec<Process>> {
     let mut command = Command::new("prlimit");
     world.settle_in(&mut command);
-    // Each arena would take some of the address space for itself.
-    command.env("MALLOC_ARENA_MAX", "1");
-    command.arg(format!("--as={ADDRESS_SPACE}"));
+    command.args([&format!("--fsize={FILE_SIZE}"), "--core=0"]);
     command.args([env!("CARGO_BIN_EXE_fanfare"), "worker"]);
     tokio::spawn(async move {
         let mut died = Vec::new();

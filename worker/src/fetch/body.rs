@@ -16,7 +16,7 @@ use super::decode::{Codings, Source};
 use crate::spool::{Spool, SpoolWriter};
 
 /// Pieces that may wait for the blocking thread.
-const WAITING: usize = 8;
+const WAITING: usize = 4;
 
 /// Smaller pieces are gathered, so that a provider which drips holds no thread and wakes none.
 const GATHERED: usize = 64 << 10;
@@ -208,11 +208,6 @@ impl Job {
                 return Err(FetchError::Interrupted);
             }
             sink.take(&buffer[..read], Some(received.get()))?;
-        }
-        drop(decoder);
-        // To some decoders nothing at all is a whole stream.
-        if received.get() == 0 {
-            return Err(failed(std::io::ErrorKind::UnexpectedEof.into()));
         }
         sink.finish()
     }

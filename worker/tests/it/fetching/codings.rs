@@ -37,10 +37,9 @@ fn zstd(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// A coding's name, and how it is done.
-type Coding = (&'static str, fn(&[u8]) -> Vec<u8>);
+type Encode = fn(&[u8]) -> Vec<u8>;
 
-const ALL: [Coding; 3] = [("gzip", gzip), ("br", brotli), ("zstd", zstd)];
+const ALL: [(&str, Encode); 3] = [("gzip", gzip), ("br", brotli), ("zstd", zstd)];
 
 async fn serving(coding: &str, encoded: &[u8]) -> Server {
     Server::saying(answer(200, &[("content-encoding", coding)], encoded)).await
@@ -119,8 +118,14 @@ async fn a_compressed_body_that_ends_early_is_an_error_wherever_it_ends() {
             assert!(told.starts_with(&start), "{told}");
         }
         let twice = format!("{coding}, gzip");
-        let error = refused(&twice, &gzip(&encoded[..encoded.len() - 1])).await;
-        assert!(matches!(error, FetchError::Decode { .. }), "{twice}");
+        let outer = gzip(&encoded);
+        for cut in [
+            gzip(&encoded[..encoded.len() - 1]),
+            outer[..outer.len() - 1].to_vec(),
+        ] {
+            let error = refused(&twice, &cut).await;
+            assert!(matches!(error, FetchError::Decode { .. }), "{twice}");
+        }
     }
     let second_member = [gzip(b"one"), gzip(b"two")].concat();
     let error = refused("gzip", &second_member[..second_member.len() - 3]).await;
