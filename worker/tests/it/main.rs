@@ -15,6 +15,7 @@ mod meaning;
 mod moving;
 mod outage;
 mod panicking;
+mod properties;
 mod remembering;
 mod retrying;
 mod role;
