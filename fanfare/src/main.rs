@@ -16,8 +16,25 @@ use clap::Parser;
 
 use cli::Cli;
 
-#[tokio::main]
-async fn main() -> ExitCode {
+/// Threads for what blocks: two at most for each run of a worker, for a body that is coming and for a
+/// feed that is read, and as many as usual for everything else. They are made when they are needed.
+const BLOCKING_THREADS: usize = 2 * options::MOST_CONCURRENCY as usize + 512;
+
+fn main() -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .max_blocking_threads(BLOCKING_THREADS)
+        .build();
+    match runtime {
+        Ok(runtime) => runtime.block_on(run()),
+        Err(error) => {
+            show::refusal(&format!("can't start: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> ExitCode {
     // Whoever came first has set the process' provider, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let cli = match Cli::try_parse() {

@@ -140,6 +140,9 @@ pub(crate) struct SchedulerOptions {
     pub(crate) keep_changes: Duration,
 }
 
+/// Runs at once in one process.
+pub(crate) const MOST_CONCURRENCY: u16 = 4096;
+
 #[derive(Debug, Args)]
 pub(crate) struct WorkerOptions {
     /// Runs at once in this process
@@ -148,7 +151,7 @@ pub(crate) struct WorkerOptions {
         env = "FANFARE_WORKER_CONCURRENCY",
         value_name = "NUMBER",
         default_value_t = 16,
-        value_parser = clap::value_parser!(u16).range(1..=4096)
+        value_parser = clap::value_parser!(u16).range(1..=MOST_CONCURRENCY.into())
     )]
     pub(crate) worker_concurrency: u16,
     /// How long running syncs may go on after a stop before they are handed back
