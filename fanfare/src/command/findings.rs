@@ -86,37 +86,9 @@ pub(crate) fn stored(reasons: Option<&serde_json::Value>) -> Reasons {
     })
 }
 
-const REASONS: [Reason; 10] = [
-    Reason::MissingBaseId,
-    Reason::MissingEventId,
-    Reason::MissingTitle,
-    Reason::MissingStart,
-    Reason::BadStart,
-    Reason::NoSuchDay,
-    Reason::TooLong,
-    Reason::TooManyZones,
-    Reason::Misplaced,
-    Reason::BadPrice,
-];
-
-const WARNINGS: [WarningKind; 12] = [
-    WarningKind::MissingOrganizer,
-    WarningKind::BadEnd,
-    WarningKind::EndBeforeStart,
-    WarningKind::BadSellFrom,
-    WarningKind::BadSellTo,
-    WarningKind::BadSoldOut,
-    WarningKind::BadSellMode,
-    WarningKind::BadCapacity,
-    WarningKind::BadNumbered,
-    WarningKind::MissingZoneId,
-    WarningKind::TooLong,
-    WarningKind::MisplacedZone,
-];
-
 /// The sentence of a reason to set aside; of one that another release wrote, its slug.
 pub(crate) fn why_set_aside(slug: &str) -> String {
-    let known = REASONS.iter().find(|reason| reason.slug() == slug);
+    let known = Reason::ALL.iter().find(|reason| reason.slug() == slug);
     known.map_or_else(|| slug.to_owned(), ToString::to_string)
 }
 
@@ -125,7 +97,7 @@ pub(crate) fn why_warned(slug: &str) -> String {
     if slug == "doubled_identity" {
         return "an event came more than once; the last one counted".to_owned();
     }
-    let known = WARNINGS.iter().find(|kind| kind.slug() == slug);
+    let known = WarningKind::ALL.iter().find(|kind| kind.slug() == slug);
     known.map_or_else(|| slug.to_owned(), ToString::to_string)
 }
 
@@ -141,11 +113,11 @@ mod tests {
     #[test]
     fn every_reason_and_warning_is_told_in_a_sentence_and_documented() {
         let documented = documented();
-        for reason in REASONS {
+        for reason in Reason::ALL {
             assert_eq!(why_set_aside(reason.slug()), reason.to_string());
             assert!(documented.contains(&format!("`{}`", reason.slug())));
         }
-        for kind in WARNINGS {
+        for kind in WarningKind::ALL {
             assert_eq!(why_warned(kind.slug()), kind.to_string());
             assert!(
                 documented.contains(&format!("`{}`", kind.slug())),

@@ -52,6 +52,20 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// Every reason.
+    pub const ALL: [Self; 10] = [
+        Self::MissingBaseId,
+        Self::MissingEventId,
+        Self::MissingTitle,
+        Self::MissingStart,
+        Self::BadStart,
+        Self::NoSuchDay,
+        Self::TooLong,
+        Self::TooManyZones,
+        Self::Misplaced,
+        Self::BadPrice,
+    ];
+
     /// The stable short name.
     pub fn slug(self) -> &'static str {
         match self {
@@ -106,6 +120,22 @@ pub enum WarningKind {
 }
 
 impl WarningKind {
+    /// Every kind.
+    pub const ALL: [Self; 12] = [
+        Self::MissingOrganizer,
+        Self::BadEnd,
+        Self::EndBeforeStart,
+        Self::BadSellFrom,
+        Self::BadSellTo,
+        Self::BadSoldOut,
+        Self::BadSellMode,
+        Self::BadCapacity,
+        Self::BadNumbered,
+        Self::MissingZoneId,
+        Self::TooLong,
+        Self::MisplacedZone,
+    ];
+
     /// The stable short name.
     pub fn slug(self) -> &'static str {
         match self {
