@@ -2,7 +2,7 @@
 //! as that takes.
 
 use futures::TryStreamExt;
-use sea_orm::{DbErr, StreamTrait};
+use sea_orm::{ConnectionTrait, DbErr, StreamTrait};
 use uuid::Uuid;
 
 use crate::Database;
@@ -139,7 +139,7 @@ fn first_bits(id: Uuid) -> u64 {
 /// Whatever the database answers.
 pub async fn of_provider(db: &Database, provider_id: i64) -> Result<Known, DbErr> {
     let mut known = match Dialect::of(&db.write) {
-        Dialect::Postgres => portions(db, provider_id).await?,
+        Dialect::Postgres => entries(db, provider_id).await?,
         Dialect::Sqlite => rows(db, provider_id).await?,
     };
     known.index();
@@ -157,25 +157,51 @@ fn flags(now: &str) -> String {
 
 const ID_BYTES: usize = 16;
 const ENTRY_BYTES: usize = ID_BYTES + DIGEST_BYTES + 1;
+/// As many entries travel as one value. Most of the cost of a short row is that it is one, and sorting
+/// here costs less than having rows sorted there.
+const AT_ONCE: usize = 200_000;
 
-/// Rows travel in portions, one for each first byte of an id: most of the cost of a short row is that
-/// it is one. Sorting a portion here costs less than having all rows sorted there.
-async fn portions(db: &Database, provider_id: i64) -> Result<Known, DbErr> {
+async fn entries(db: &Database, provider_id: i64) -> Result<Known, DbErr> {
     let dialect = Dialect::Postgres;
-    let sql = format!(
-        "SELECT string_agg(uuid_send(id) || digest || set_byte('\\x00'::bytea, 0, {}), ''::bytea) \
-         FROM event WHERE provider_id = $1 \
-         GROUP BY get_byte(uuid_send(id), 0) ORDER BY get_byte(uuid_send(id), 0)",
+    let entry = format!(
+        "uuid_send(id) || digest || set_byte('\\x00'::bytea, 0, {})",
         flags(dialect.now())
+    );
+    let sql = format!(
+        "SELECT string_agg(entry, ''::bytea) FROM ( \
+             SELECT {entry} AS entry FROM event WHERE provider_id = $1 LIMIT {AT_ONCE}) AS few"
+    );
+    let row = db
+        .write
+        .query_one_raw(dialect.statement(sql, vec![provider_id.into()]))
+        .await?;
+    let few: Option<Vec<u8>> = row.map_or(Ok(None), |row| row.try_get_by_index(0))?;
+    let mut known = Known::default();
+    let few = few.unwrap_or_default();
+    if few.len() < AT_ONCE * ENTRY_BYTES {
+        known.extend(few)?;
+        return Ok(known);
+    }
+    drop(few);
+    // One value for each first byte of an id.
+    let sql = format!(
+        "SELECT string_agg({entry}, ''::bytea) FROM event WHERE provider_id = $1 \
+         GROUP BY get_byte(uuid_send(id), 0) ORDER BY get_byte(uuid_send(id), 0)"
     );
     let mut portions = db
         .write
         .stream_raw(dialect.statement(sql, vec![provider_id.into()]))
         .await?;
-    let mut known = Known::default();
     while let Some(row) = portions.try_next().await? {
-        let mut portion: Vec<u8> = row.try_get_by_index(0)?;
-        let (entries, rest) = portion.as_chunks_mut::<ENTRY_BYTES>();
+        known.extend(row.try_get_by_index(0)?)?;
+    }
+    Ok(known)
+}
+
+impl Known {
+    /// Takes entries in any order, all of them after those before.
+    fn extend(&mut self, mut entries: Vec<u8>) -> Result<(), DbErr> {
+        let (entries, rest) = entries.as_chunks_mut::<ENTRY_BYTES>();
         if !rest.is_empty() {
             return Err(wrong_length());
         }
@@ -183,10 +209,10 @@ async fn portions(db: &Database, provider_id: i64) -> Result<Known, DbErr> {
         for entry in entries {
             let (id, rest) = entry.split_at(ID_BYTES);
             let id = Uuid::from_slice(id).map_err(|error| DbErr::Type(error.to_string()))?;
-            known.push(id, digest(&rest[..DIGEST_BYTES])?, rest[DIGEST_BYTES]);
+            self.push(id, digest(&rest[..DIGEST_BYTES])?, rest[DIGEST_BYTES]);
         }
+        Ok(())
     }
-    Ok(known)
 }
 
 async fn rows(db: &Database, provider_id: i64) -> Result<Known, DbErr> {

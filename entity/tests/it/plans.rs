@@ -132,6 +132,9 @@ async fn what_is_known_of_a_provider_is_read_by_an_index_of_its_own_events() {
     let large = world.known("large").await;
     assert_eq!(large.len(), 200_000);
     assert_eq!(world.known("small").await.len(), 80);
+    let rest = world.known("rest").await;
+    assert_eq!(rest.len(), 799_920);
+    assert!(rest.iter().map(|event| event.id).is_sorted());
 
     let name = "SELECT name FROM pg_prepared_statements WHERE statement LIKE '%FROM event%'";
     let row = db.query_one_raw(world.statement(name, vec![])).await;
