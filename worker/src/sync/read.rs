@@ -1,6 +1,7 @@
 //! Parses a feed and compares it with what is known, batch by batch, off the async threads.
 
 use std::collections::BTreeMap;
+use std::io::{self, BufRead};
 use std::ops::ControlFlow;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -14,7 +15,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::compare::{Compared, Comparison};
 use crate::format::{self, Batch, Format, Item, ParseError};
-use crate::spool::{Spool, SpoolError, Spools};
+use crate::spool::{Spool, SpoolError, SpoolReader, Spools};
 
 /// A feed, and where it stands in time.
 #[derive(Debug)]
@@ -151,7 +152,10 @@ fn parse(
     let started = Instant::now();
     let summary = format::parse(
         source.format,
-        source.body.reader(),
+        Stoppable {
+            reader: source.body.reader(),
+            stopped,
+        },
         &context,
         &mut |batch| {
             if stopped.is_cancelled() {
@@ -162,6 +166,39 @@ fn parse(
         },
     )?;
     Ok((summary, started.elapsed()))
+}
+
+/// Fails once it is to stop: a feed may have no item at which one could.
+struct Stoppable<'a> {
+    reader: SpoolReader,
+    stopped: &'a CancellationToken,
+}
+
+impl Stoppable<'_> {
+    fn go_on(&self) -> io::Result<()> {
+        match self.stopped.is_cancelled() {
+            true => Err(io::Error::other("it was stopped")),
+            false => Ok(()),
+        }
+    }
+}
+
+impl io::Read for Stoppable<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.go_on()?;
+        self.reader.read(buffer)
+    }
+}
+
+impl BufRead for Stoppable<'_> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.go_on()?;
+        self.reader.fill_buf()
+    }
+
+    fn consume(&mut self, amount: usize) {
+        self.reader.consume(amount);
+    }
 }
 
 /// A comparison under way, and what it sets aside.
@@ -243,4 +280,33 @@ fn reasons<K: Copy>(counts: &BTreeMap<K, u64>, slug: fn(K) -> &'static str) -> R
         .iter()
         .map(|(kind, count)| (slug(*kind).to_owned(), *count))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spool::SpoolConfig;
+
+    #[test]
+    fn a_feed_without_items_stops_as_well() {
+        let spools = Spools::open(SpoolConfig::default()).unwrap();
+        let mut spool = spools.writer();
+        spool
+            .append(b"<planList><output><x/></output></planList>")
+            .unwrap();
+        let source = Source {
+            provider: "acme".to_owned(),
+            format: Format::PlanList,
+            timezone: TimeZone::UTC,
+            body: spool.finish().unwrap(),
+            limits: format::Limits::default(),
+            hold: None,
+            spools,
+        };
+        let stopped = CancellationToken::new();
+        let read = || parse(&source, &stopped, |_| ControlFlow::Continue(()));
+        assert!(read().is_ok());
+        stopped.cancel();
+        assert!(matches!(read(), Err(ParseError::Read(_))));
+    }
 }
