@@ -164,8 +164,7 @@ impl Digest {
     }
 
     fn text(&mut self, text: &str) {
-        self.0
-            .extend_from_slice(&(text.len() as u64).to_le_bytes());
+        self.0.extend_from_slice(&(text.len() as u64).to_le_bytes());
         self.0.extend_from_slice(text.as_bytes());
     }
 

@@ -2,7 +2,7 @@
 //! as that takes.
 
 use futures::TryStreamExt;
-use sea_orm::{ConnectionTrait, DbErr, StreamTrait};
+use sea_orm::{ConnectionTrait, DbErr, StreamTrait, TransactionTrait};
 use uuid::Uuid;
 
 use crate::Database;
@@ -183,18 +183,23 @@ async fn entries(db: &Database, provider_id: i64) -> Result<Known, DbErr> {
         return Ok(known);
     }
     drop(few);
-    // One value for each first byte of an id.
+    // One value for each first byte of an id. It holds no lock, so that nobody minds if it takes longer
+    // than what a session's statements may.
+    let tx = db.write.begin().await?;
+    tx.execute_unprepared("SET LOCAL statement_timeout = '10min'")
+        .await?;
     let sql = format!(
         "SELECT string_agg({entry}, ''::bytea) FROM event WHERE provider_id = $1 \
          GROUP BY get_byte(uuid_send(id), 0) ORDER BY get_byte(uuid_send(id), 0)"
     );
-    let mut portions = db
-        .write
+    let mut portions = tx
         .stream_raw(dialect.statement(sql, vec![provider_id.into()]))
         .await?;
     while let Some(row) = portions.try_next().await? {
         known.extend(row.try_get_by_index(0)?)?;
     }
+    drop(portions);
+    tx.rollback().await?;
     Ok(known)
 }
 

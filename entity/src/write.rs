@@ -264,7 +264,12 @@ pub(crate) async fn mark_gone(db: &impl ConnectionTrait, ids: &[Uuid]) -> Result
 /// Marks events as missing from their feed and held; nothing of it is visible to readers.
 pub(crate) async fn mark_missing(db: &impl ConnectionTrait, ids: &[Uuid]) -> Result<(), DbErr> {
     let now = Dialect::of(db).now();
-    mark(db, ids, &format!("missing_since = coalesce(missing_since, {now})")).await
+    mark(
+        db,
+        ids,
+        &format!("missing_since = coalesce(missing_since, {now})"),
+    )
+    .await
 }
 
 /// Clears that mark.

@@ -3,7 +3,7 @@
 
 -- Settings of a provider beyond the first: how it is asked (references to secrets, never secrets),
 -- the longest wait that its own caching headers can bring about, how much it may send, and from
--- which loss on a feed's vanishing is held (a share of 1 and more never is).
+-- which loss on a feed's vanishing is held (with 100 percent it never is).
 ALTER TABLE provider ADD COLUMN access jsonb NOT NULL DEFAULT '{}'
 ;
 ALTER TABLE provider ADD COLUMN max_interval_ms bigint
@@ -31,9 +31,4 @@ ALTER TABLE run ADD COLUMN wire_bytes bigint
 ALTER TABLE run ADD COLUMN set_aside_reasons jsonb
 ;
 ALTER TABLE run ADD COLUMN warning_reasons jsonb
-;
--- What is known of a provider is read in the order of ids, page by page.
-CREATE INDEX event_by_provider_and_id ON event (provider_id, id)
-;
-DROP INDEX event_by_provider
 ;

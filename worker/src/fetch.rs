@@ -41,7 +41,7 @@ pub use resolve::Lookup;
 pub use retry_after::retry_after;
 
 use self::body::{Bounds, Received};
-use self::decode::Codings;
+use self::decode::ContentCoding;
 use self::redirect::Trail;
 use crate::spool::{Spool, Spools};
 
@@ -250,18 +250,18 @@ impl Fetcher {
         response: Response,
         request: &Request<'_>,
     ) -> Result<(Feed, u64), FetchError> {
-        let codings = Codings::of(response.headers())?;
+        let coding = ContentCoding::of(response.headers())?;
         let bounds = Bounds {
             wire: self.limits.wire,
             body: request.max_body.unwrap_or(self.limits.body),
             ratio: self.limits.ratio,
             idle: self.limits.idle,
         };
-        bounds.announced(response.content_length().unwrap_or(0), &codings)?;
+        bounds.announced(response.content_length().unwrap_or(0), &coding)?;
         let etag = validator(response.headers(), ETAG);
         let last_modified = validator(response.headers(), LAST_MODIFIED);
         let Received { body, digest, wire } =
-            body::receive(response, codings, bounds, self.spools.writer()).await?;
+            body::receive(response, coding, bounds, self.spools.writer()).await?;
         let feed = Feed {
             body,
             digest,

@@ -238,6 +238,11 @@ async fn put_off(context: &Context, held: &Held, reason: Postponed) {
     }
 }
 
+/// What follows the question mark may be a key, and the log is read by many.
+fn without_query(url: &str) -> &str {
+    url.split_once('?').map_or(url, |(address, _)| address)
+}
+
 /// The one line of a run.
 fn tell(ended: &Ended, run: &uuid::Uuid, provider: &str) {
     let outcome = match ended {
@@ -293,7 +298,7 @@ fn tell_recorded(finish: &Finish, run: &uuid::Uuid, provider: &str) {
              `fanfare sync {provider} --accept-gone` confirms that they are gone"
         );
     }
-    if let Some(moved_to) = &finish.moved_to {
+    if let Some(moved_to) = finish.moved_to.as_deref().map(without_query) {
         tracing::warn!(
             provider,
             moved_to,

@@ -79,7 +79,7 @@ pub fn parse(text: &str, formats: &[&str]) -> Result<Vec<Spec>, FileError> {
         FileError {
             problems: vec![Problem {
                 line: line_of(text, at),
-                reason: error.message().to_owned(),
+                reason: without_value(error.message()),
             }],
         }
     })?;
@@ -101,6 +101,16 @@ pub fn parse(text: &str, formats: &[&str]) -> Result<Vec<Spec>, FileError> {
     Err(FileError {
         problems: checker.problems,
     })
+}
+
+/// A message such as `invalid type: string "hunter2", expected …` without what may be a secret.
+fn without_value(message: &str) -> String {
+    match (message.find(": string \""), message.rfind(", expected ")) {
+        (Some(start), Some(end)) if start < end => {
+            format!("{}: a text{}", &message[..start], &message[end..])
+        }
+        _ => message.to_owned(),
+    }
 }
 
 fn line_of(text: &str, at: usize) -> usize {
@@ -271,15 +281,15 @@ fn slug(name: &str) -> Result<String, String> {
 
 fn url(text: &str) -> Result<Url, String> {
     let url = Url::parse(text).map_err(|error| {
-        format!("`{text}` is not a URL ({error}): give one such as https://provider.example/events")
+        format!("this is not a URL ({error}): give one such as https://provider.example/events")
     })?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("an address must not hold a user or password: it is shown to everyone".into());
+    }
     if !matches!(url.scheme(), "http" | "https") {
         return Err(format!(
             "the address `{text}` must start with http:// or https://"
         ));
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err("an address must not hold a user or password: it is shown to everyone".into());
     }
     Ok(url)
 }
@@ -445,5 +455,12 @@ basic = { username = "fanfare", password = { file = "/run/secrets/acme" } }
         let problems = problems(&GOOD.replace("https://provider", "https://me:hunter2@provider"));
         assert!(problems[0].contains("must not hold a user or password"));
         assert!(!problems[0].contains("hunter2"));
+        for address in [
+            "ftp://me:hunter2@provider",
+            "https://me:hunter2@provider:99999",
+        ] {
+            let problems = self::problems(&GOOD.replace("https://provider.example", address));
+            assert!(!problems[0].contains("hunter2"), "{problems:?}");
+        }
     }
 }

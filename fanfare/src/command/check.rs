@@ -192,7 +192,10 @@ async fn check(
         _ => (options.subject.as_str(), &open),
     };
     let subject = match kind {
-        Kind::File => worker::Subject::File(PathBuf::from(&options.subject)),
+        Kind::File => worker::Subject::File {
+            path: PathBuf::from(&options.subject),
+            max_body: settings.max_body,
+        },
         Kind::Provider | Kind::Url => worker::Subject::Fetched(Request {
             url,
             timeout: settings.timeout,

@@ -98,7 +98,11 @@ async fn follow(
         let nobody = progress.waiting > 0 && started.elapsed() > NOBODY;
         if nobody && !wondered {
             wondered = true;
-            bar.println("no scheduler has taken the request up yet: is one running?");
+            bar.println(if options.accept_gone {
+                "the request waits: for a sync that began without it to end, or for a scheduler, if none is running"
+            } else {
+                "no scheduler has taken the request up yet: is one running?"
+            });
         }
         if started.elapsed() > options.timeout {
             bar.abandon();

@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::FetchError;
-use super::decode::{Codings, Source};
+use super::decode::{ContentCoding, Source};
 use crate::spool::{Spool, SpoolWriter};
 
 /// Pieces that may wait for the blocking thread.
@@ -35,11 +35,11 @@ pub(super) struct Bounds {
 
 impl Bounds {
     /// What can be known before the first byte.
-    pub(super) fn announced(&self, length: u64, codings: &Codings) -> Result<(), FetchError> {
+    pub(super) fn announced(&self, length: u64, coding: &ContentCoding) -> Result<(), FetchError> {
         if length > self.wire {
             return Err(FetchError::WireTooLarge { limit: self.wire });
         }
-        if codings.is_empty() && length > self.body {
+        if coding.is_none() && length > self.body {
             return Err(FetchError::BodyTooLarge { limit: self.body });
         }
         Ok(())
@@ -57,7 +57,7 @@ pub(super) struct Received {
 /// Reads a body to its end. Dropping the future stops it soon, and leaves nothing.
 pub(super) async fn receive(
     mut response: Response,
-    codings: Codings,
+    coding: ContentCoding,
     bounds: Bounds,
     writer: SpoolWriter,
 ) -> Result<Received, FetchError> {
@@ -68,7 +68,7 @@ pub(super) async fn receive(
     let stopped = CancellationToken::new();
     let job = Job {
         source: pieces,
-        codings,
+        coding,
         sink: Sink::new(bounds, writer),
         stopped: stopped.clone(),
     };
@@ -177,7 +177,7 @@ impl Line {
 /// What the blocking thread does.
 struct Job {
     source: Receiver<Option<Bytes>>,
-    codings: Codings,
+    coding: ContentCoding,
     sink: Sink,
     stopped: CancellationToken,
 }
@@ -186,18 +186,18 @@ impl Job {
     fn run(self) -> Result<(Spool, [u8; 32]), FetchError> {
         let mut source = Source::new(self.source);
         let mut sink = self.sink;
-        if self.codings.is_empty() {
+        if self.coding.is_none() {
             while let Some(piece) = source.piece().map_err(|_| FetchError::Interrupted)? {
                 sink.take(&piece, None)?;
             }
             return sink.finish();
         }
         let failed = |source| FetchError::Decode {
-            codings: self.codings.to_string(),
+            coding: self.coding.to_string(),
             source,
         };
         let received = source.received();
-        let mut decoder = self.codings.decoder(&mut source).map_err(failed)?;
+        let mut decoder = self.coding.decoder(&mut source).map_err(failed)?;
         let mut buffer = vec![0; GATHERED];
         loop {
             let read = decoder.read(&mut buffer).map_err(failed)?;

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::fmt;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, Read};
 use std::rc::Rc;
 
 use brotli_decompressor::{BrotliDecoderParameter, Decompressor};
@@ -16,15 +16,12 @@ use super::FetchError;
 /// What is asked for.
 pub(super) const ACCEPTED: &str = "gzip, br, zstd";
 
-/// One over the other, and no more.
-const STACKED: usize = 2;
-
 /// The largest window of zstd in HTTP (RFC 9659), as a power of two.
 const ZSTD_WINDOW: u32 = 23;
 
-/// Codings in the order in which they were applied.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Codings(Vec<Coding>);
+/// How a body is compressed, if it is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct ContentCoding(Option<Coding>);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Coding {
@@ -33,13 +30,15 @@ enum Coding {
     Zstd,
 }
 
-impl Codings {
+impl ContentCoding {
+    /// Only one: of several, a decoder could be fed by the one below it for hours without anything
+    /// to show for it.
     pub(super) fn of(headers: &HeaderMap) -> Result<Self, FetchError> {
-        let mut codings = Vec::new();
+        let mut found = None;
         for line in headers.get_all(CONTENT_ENCODING) {
             let line = String::from_utf8_lossy(line.as_bytes()).to_ascii_lowercase();
             for name in line.split(',').map(str::trim) {
-                codings.push(match name {
+                let coding = match name {
                     "" | "identity" => continue,
                     "gzip" | "x-gzip" => Coding::Gzip,
                     "br" => Coding::Brotli,
@@ -48,34 +47,24 @@ impl Codings {
                         let name = name.chars().filter(|c| !c.is_control()).take(40).collect();
                         return Err(FetchError::UnknownCoding { name });
                     }
-                });
+                };
+                if found.replace(coding).is_some() {
+                    return Err(FetchError::SeveralCodings);
+                }
             }
         }
-        if codings.len() > STACKED {
-            return Err(FetchError::TooManyCodings { limit: STACKED });
-        }
-        Ok(Self(codings))
+        Ok(Self(found))
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    pub(super) fn is_none(self) -> bool {
+        self.0.is_none()
     }
 
-    /// Undoes them, the last first.
-    pub(super) fn decoder<'a>(&self, source: &'a mut Source) -> io::Result<Box<dyn Read + 'a>> {
-        let mut decoded: Option<Box<dyn Read + 'a>> = None;
-        let mut source = Some(source);
-        for coding in self.0.iter().rev() {
-            decoded = Some(match (decoded.take(), source.take()) {
-                (Some(inner), _) => coding.decoder(BufReader::new(inner))?,
-                (None, Some(source)) => coding.decoder(source)?,
-                (None, None) => break,
-            });
-        }
-        match (decoded, source) {
-            (Some(decoded), _) => Ok(decoded),
-            (None, Some(source)) => Ok(Box::new(source)),
-            (None, None) => Ok(Box::new(io::empty())),
+    /// Undoes it.
+    pub(super) fn decoder(self, source: &mut Source) -> io::Result<Box<dyn Read + '_>> {
+        match self.0 {
+            Some(coding) => coding.decoder(source),
+            None => Ok(Box::new(source)),
         }
     }
 }
@@ -121,18 +110,14 @@ impl<R: BufRead> Read for Brotli<R> {
     }
 }
 
-impl fmt::Display for Codings {
+impl fmt::Display for ContentCoding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (at, coding) in self.0.iter().enumerate() {
-            let comma = if at == 0 { "" } else { ", " };
-            let name = match coding {
-                Coding::Gzip => "gzip",
-                Coding::Brotli => "br",
-                Coding::Zstd => "zstd",
-            };
-            write!(f, "{comma}{name}")?;
-        }
-        Ok(())
+        f.write_str(match self.0 {
+            None => "identity",
+            Some(Coding::Gzip) => "gzip",
+            Some(Coding::Brotli) => "br",
+            Some(Coding::Zstd) => "zstd",
+        })
     }
 }
 
@@ -210,39 +195,41 @@ impl Read for Source {
 mod tests {
     use super::*;
 
-    fn codings(lines: &[&str]) -> Result<String, String> {
+    fn coding(lines: &[&str]) -> Result<String, String> {
         let mut headers = HeaderMap::new();
         for line in lines {
             headers.append(CONTENT_ENCODING, line.parse().unwrap());
         }
-        Codings::of(&headers)
-            .map(|codings| codings.to_string())
+        ContentCoding::of(&headers)
+            .map(|coding| coding.to_string())
             .map_err(|error| error.to_string())
     }
 
     #[test]
-    fn codings_are_read_from_all_lines_in_their_order() {
+    fn a_coding_is_read_from_all_lines() {
         for (lines, expected) in [
-            (&[][..], ""),
-            (&[""], ""),
-            (&["identity"], ""),
+            (&[][..], "identity"),
+            (&[""], "identity"),
+            (&["identity"], "identity"),
             (&["GZip"], "gzip"),
             (&["x-gzip"], "gzip"),
-            (&["gzip, br"], "gzip, br"),
-            (&["gzip", "identity, zstd"], "gzip, zstd"),
+            (&["identity, br"], "br"),
+            (&["", "identity, zstd"], "zstd"),
         ] {
-            assert_eq!(codings(lines).as_deref(), Ok(expected), "{lines:?}");
+            assert_eq!(coding(lines).as_deref(), Ok(expected), "{lines:?}");
         }
     }
 
     #[test]
-    fn codings_that_are_unknown_or_too_many_are_refused() {
+    fn codings_that_are_unknown_or_several_are_refused() {
         let unknown = "the body has the content coding `deflate`, which was not asked for: only gzip, \
                        br, zstd are understood";
-        assert_eq!(codings(&["gzip, deflate"]).unwrap_err(), unknown);
-        let many = "the body is compressed more than 2 times over";
-        assert_eq!(codings(&["gzip, gzip", "gzip"]).unwrap_err(), many);
-        let long = codings(&["x".repeat(9_000).as_str()]).unwrap_err();
+        assert_eq!(coding(&["deflate, gzip"]).unwrap_err(), unknown);
+        let several = "the body is compressed several times over, which is not understood";
+        for lines in [&["gzip, br"][..], &["gzip", "identity, gzip"]] {
+            assert_eq!(coding(lines).unwrap_err(), several);
+        }
+        let long = coding(&["x".repeat(9_000).as_str()]).unwrap_err();
         assert!(long.len() < 200, "{long}");
     }
 

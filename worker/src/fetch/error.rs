@@ -122,16 +122,13 @@ pub enum FetchError {
         name: String,
     },
     /// It is compressed over and over.
-    #[error("the body is compressed more than {limit} times over")]
-    TooManyCodings {
-        /// How often is fine.
-        limit: usize,
-    },
+    #[error("the body is compressed several times over, which is not understood")]
+    SeveralCodings,
     /// The compressed body is damaged, or ends too early.
-    #[error("the body can't be decompressed ({codings}): {source}")]
+    #[error("the body can't be decompressed ({coding}): {source}")]
     Decode {
         /// How it is compressed.
-        codings: String,
+        coding: String,
         /// What the decoder said.
         #[source]
         source: std::io::Error,

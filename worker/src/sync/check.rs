@@ -30,7 +30,12 @@ pub enum Subject<'a> {
     /// At an address, which is asked unconditionally.
     Fetched(fetch::Request<'a>),
     /// In a file.
-    File(PathBuf),
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Instead of the fetcher's own limit.
+        max_body: Option<u64>,
+    },
 }
 
 /// What to look at, and how.
@@ -206,7 +211,10 @@ struct Had {
 
 async fn had(http: &Fetcher, check: &Check<'_>) -> Result<Had, CheckError> {
     let request = match &check.subject {
-        Subject::File(path) => return from_file(http, path.clone()).await,
+        Subject::File { path, max_body } => {
+            let limit = max_body.unwrap_or(http.limits().body);
+            return from_file(http, path.clone(), limit).await;
+        }
         Subject::Fetched(request) => fetch::Request {
             etag: None,
             last_modified: None,
@@ -229,8 +237,8 @@ async fn had(http: &Fetcher, check: &Check<'_>) -> Result<Had, CheckError> {
     }
 }
 
-async fn from_file(http: &Fetcher, path: PathBuf) -> Result<Had, CheckError> {
-    let (spools, limit) = (http.spools().clone(), http.limits().body);
+async fn from_file(http: &Fetcher, path: PathBuf, limit: u64) -> Result<Had, CheckError> {
+    let spools = http.spools().clone();
     let spooling = tokio::task::spawn_blocking(move || spooled(&spools, path, limit));
     let body = spooling
         .await

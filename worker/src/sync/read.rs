@@ -108,14 +108,11 @@ fn read(
         Err(_) => Err(ReadError::Parse(ParseError::Stopped)),
     };
     if source.body.len() < SMALL {
-        let mut comparing = comparing()?;
-        let parsed = parse(source, stopped, |batch| comparing.take(batch));
-        let busy = comparing.busy;
-        return comparing.finish(parsed, |parse| parse.saturating_sub(busy));
+        return read_alone(source, comparing()?, stopped);
     }
     std::thread::scope(|scope| {
         let (sender, batches) = mpsc::sync_channel(BATCHES);
-        let parser = scope.spawn(move || {
+        let parser = std::thread::Builder::new().spawn_scoped(scope, move || {
             let mut waited = Duration::ZERO;
             let parsed = parse(source, stopped, |batch| {
                 let since = Instant::now();
@@ -126,6 +123,10 @@ fn read(
             (parsed, waited)
         });
         let mut comparing = comparing()?;
+        // The system may have none left, which is no reason to fail.
+        let Ok(parser) = parser else {
+            return read_alone(source, comparing, stopped);
+        };
         for batch in batches {
             if comparing.take(batch).is_break() {
                 break;
@@ -136,6 +137,17 @@ fn read(
             Err(panic) => std::panic::resume_unwind(panic),
         }
     })
+}
+
+/// Parses and compares by turns.
+fn read_alone(
+    source: &Source,
+    mut comparing: Comparing<'_>,
+    stopped: &CancellationToken,
+) -> Result<Read, ReadError> {
+    let parsed = parse(source, stopped, |batch| comparing.take(batch));
+    let busy = comparing.busy;
+    comparing.finish(parsed, |parse| parse.saturating_sub(busy))
 }
 
 type Parsed = Result<(format::Summary, Duration), ParseError>;

@@ -46,7 +46,10 @@ async fn look(
 ) -> Result<Checked, CheckError> {
     let provider = world.provider(name).await;
     let subject = match file {
-        Some(file) => Subject::File(file),
+        Some(path) => Subject::File {
+            path,
+            max_body: None,
+        },
         None => Subject::Fetched(request(&provider)),
     };
     let asked = Check {

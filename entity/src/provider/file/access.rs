@@ -12,7 +12,10 @@ pub(super) type Headers = BTreeMap<String, Source>;
 
 /// Exactly one of its fields says where a value is.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "where the value is: { env = \"VARIABLE\" } or { file = \"PATH\" }"
+)]
 pub(super) struct Source {
     env: Option<String>,
     file: Option<PathBuf>,
@@ -27,7 +30,7 @@ pub(super) struct Basic {
 }
 
 /// Headers that are the exchange's own, or that nobody is to be told apart by.
-const OURS: [&str; 14] = [
+const OURS: [&str; 15] = [
     "accept-encoding",
     "connection",
     "content-length",
@@ -39,6 +42,7 @@ const OURS: [&str; 14] = [
     "keep-alive",
     "proxy-authorization",
     "te",
+    "trailer",
     "transfer-encoding",
     "upgrade",
     "user-agent",
@@ -59,6 +63,13 @@ pub(super) fn headers(headers: &Headers) -> Result<BTreeMap<String, Reference>, 
             ));
         }
         let reference = reference(source)?;
+        if let Reference::Value(value) = &reference
+            && value.chars().any(char::is_control)
+        {
+            return Err(format!(
+                "the value of the header `{name}` holds a control character"
+            ));
+        }
         if matches!(reference, Reference::Value(_)) && looks_secret(&lower) {
             return Err(format!(
                 "the header `{name}` looks like a secret, which must not stand here: give \
@@ -150,10 +161,19 @@ mod tests {
             r#"basic = { username = "me", password = { value = "hunter2" } }"#,
             r#"headers = { X-Api-Key = { value = "hunter2" } }"#,
             r#"headers = { Authorization = { value = "hunter2" } }"#,
+            r#"bearer = "hunter2""#,
+            r#"basic = { username = "me", password = "hunter2" }"#,
+            r#"basic = "me:hunter2""#,
+            r#"headers = { X-Api-Key = "hunter2" }"#,
+            r#"headers = "hunter2""#,
         ] {
             let problem = problem(line);
             assert!(problem.starts_with("line 6: "), "{problem}");
-            assert!(problem.contains(r#"{ env = "VARIABLE" }"#), "{problem}");
+            let answers = [r#"{ env = "VARIABLE" }"#, "expected"];
+            assert!(
+                answers.iter().any(|answer| problem.contains(answer)),
+                "{problem}"
+            );
             assert!(!problem.contains("hunter2"), "{problem}");
         }
     }

@@ -237,7 +237,7 @@ fn verdict(looked: &Looked) -> Vec<String> {
     let mut sentences = vec!["It would be stored, but not as a whole:".to_owned()];
     if counts.set_aside > 0 {
         sentences.push(format!(
-            "  {} would be set aside: of an event what is stored stays as it is, a zone is left out.",
+            "  {} would be set aside: of an event whose ids can be read, what is stored stays as it is; a zone is left out.",
             show::count(counts.set_aside, "item")
         ));
     }

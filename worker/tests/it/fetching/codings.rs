@@ -85,14 +85,19 @@ async fn several_members_or_frames_are_one_body() {
     }
 }
 
+/// A decoder could be fed by the one below it for hours without anything to show for it.
 #[tokio::test]
-async fn one_coding_over_another_is_undone_from_the_last_to_the_first() {
-    let sent = text(300_000);
+async fn one_coding_over_another_is_refused() {
+    let sent = text(1_000);
     for (inner, encode_inner) in ALL {
         for (outer, encode_outer) in ALL {
             let encoded = encode_outer(&encode_inner(&sent));
-            let coding = format!("{inner}, {outer}");
-            assert!(decoded(&coding, &encoded).await == sent, "{coding}");
+            let error = refused(&format!("{inner}, {outer}"), &encoded).await;
+            assert!(matches!(error, FetchError::SeveralCodings), "{error}");
+            assert_eq!(
+                error.to_string(),
+                "the body is compressed several times over, which is not understood"
+            );
         }
     }
 }
@@ -116,15 +121,6 @@ async fn a_compressed_body_that_ends_early_is_an_error_wherever_it_ends() {
             let told = error.to_string();
             let start = format!("the body can't be decompressed ({coding}): ");
             assert!(told.starts_with(&start), "{told}");
-        }
-        let twice = format!("{coding}, gzip");
-        let outer = gzip(&encoded);
-        for cut in [
-            gzip(&encoded[..encoded.len() - 1]),
-            outer[..outer.len() - 1].to_vec(),
-        ] {
-            let error = refused(&twice, &cut).await;
-            assert!(matches!(error, FetchError::Decode { .. }), "{twice}");
         }
     }
     let second_member = [gzip(b"one"), gzip(b"two")].concat();
@@ -160,11 +156,6 @@ async fn a_coding_nobody_asked_for_is_refused_by_name() {
         error.to_string(),
         "the body has the content coding `deflate`, which was not asked for: only gzip, br, zstd \
          are understood"
-    );
-    let error = refused("gzip, gzip, gzip", b"x").await;
-    assert_eq!(
-        error.to_string(),
-        "the body is compressed more than 2 times over"
     );
 }
 
@@ -210,12 +201,6 @@ async fn a_bomb_is_left_at_the_ratio_whatever_it_is_made_of() {
             "the body decompresses to more than the limit of 50 times its size on the wire"
         );
     }
-    // A bomb in a bomb: next to nothing on the wire.
-    let error = refused("gzip, gzip", &gzip(&gzip(&zeros))).await;
-    assert!(
-        matches!(error, FetchError::RatioTooLarge { limit: 200 }),
-        "{error}"
-    );
 }
 
 #[tokio::test]
