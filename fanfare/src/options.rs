@@ -7,8 +7,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use entity::DatabaseUrl;
 use queue::RedisUrl;
-use url::Url;
-use worker::fetch::Networks;
+use worker::fetch::{Networks, Proxy};
 
 #[derive(Debug, Args)]
 pub(crate) struct LogOptions {
@@ -240,7 +239,7 @@ pub(crate) struct FetchOptions {
         value_name = "URL",
         hide_env_values = true
     )]
-    pub(crate) proxy: Option<Url>,
+    pub(crate) proxy: Option<Proxy>,
 }
 
 #[derive(Debug, Args)]

@@ -17,10 +17,7 @@ pub struct Migrator;
 
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![
-            Box::new(initial::Migration),
-            Box::new(ingestion::Migration),
-        ]
+        vec![Box::new(initial::Migration), Box::new(ingestion::Migration)]
     }
 }
 

@@ -30,7 +30,7 @@ use reqwest::header::{
 use reqwest::{Client, Response, StatusCode};
 use url::{Host, Url};
 
-pub use config::{Config, ConfigError};
+pub use config::{BadProxy, Config, ConfigError, Proxy};
 pub use credentials::CredentialError;
 pub use error::{AddressError, FetchError};
 pub use freshness::fresh_for;

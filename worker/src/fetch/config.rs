@@ -1,6 +1,7 @@
 //! How feeds are fetched, and the client that follows from it.
 
 use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use super::resolve::{Guard, Lookup};
 use crate::spool::{SpoolConfig, SpoolError};
 
 /// How feeds are fetched.
-#[derive(Clone, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Config {
     /// What a fetch may cost.
     pub limits: Limits,
@@ -22,23 +23,45 @@ pub struct Config {
     pub allow: Networks,
     /// A proxy for all fetches; none is used without it, whatever the environment says. Names are
     /// then resolved by it, and are its to guard; addresses are still judged here. Its own is not.
-    pub proxy: Option<Url>,
+    pub proxy: Option<Proxy>,
     /// How providers reach whoever runs this: an address of mail or of a page, shown to them.
     pub contact: Option<String>,
     /// Where bodies go.
     pub spool: SpoolConfig,
 }
 
-/// Without the proxy, which may hold a password.
-impl fmt::Debug for Config {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Config")
-            .field("limits", &self.limits)
-            .field("allow", &self.allow)
-            .field("contact", &self.contact)
-            .field("spool", &self.spool)
-            .finish_non_exhaustive()
+/// The address of an HTTP proxy, which may hold a password: printed without what is in it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Proxy(Url);
+
+impl FromStr for Proxy {
+    type Err = BadProxy;
+
+    fn from_str(text: &str) -> Result<Self, BadProxy> {
+        let url = Url::parse(text).map_err(BadProxy::Unreadable)?;
+        match url.scheme() {
+            "http" | "https" => Ok(Self(url)),
+            _ => Err(BadProxy::Scheme),
+        }
     }
+}
+
+impl fmt::Debug for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let host = self.0.host_str().unwrap_or_default();
+        write!(f, "{}://{host}", self.0.scheme())
+    }
+}
+
+/// Why something is no address of a proxy; does not repeat it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BadProxy {
+    /// It is no URL.
+    #[error("it is not a URL ({0}): give one such as http://proxy.example:3128")]
+    Unreadable(url::ParseError),
+    /// It is no HTTP proxy.
+    #[error("the proxy's address does not start with http:// or https://")]
+    Scheme,
 }
 
 /// Why nothing can be fetched in that way.
@@ -50,9 +73,6 @@ pub enum ConfigError {
          without control characters or brackets"
     )]
     Contact(String),
-    /// It is no HTTP proxy.
-    #[error("the proxy's address does not start with http:// or https://")]
-    Proxy,
     /// There is no place for bodies.
     #[error(transparent)]
     Spool(#[from] SpoolError),
@@ -66,7 +86,7 @@ pub(super) fn client(config: &Config, lookup: Lookup) -> Result<Client, ConfigEr
     // Whoever came first has set the process' provider, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let limits = &config.limits;
-    let proxy = config.proxy.as_ref();
+    let proxy = config.proxy.as_ref().map(|Proxy(url)| url);
     let guard = Guard {
         lookup,
         allow: config.allow.clone(),
@@ -89,10 +109,7 @@ pub(super) fn client(config: &Config, lookup: Lookup) -> Result<Client, ConfigEr
         .no_proxy();
     let builder = match proxy {
         None => builder,
-        Some(proxy) if matches!(proxy.scheme(), "http" | "https") => {
-            builder.proxy(reqwest::Proxy::all(proxy.clone())?)
-        }
-        Some(_) => return Err(ConfigError::Proxy),
+        Some(proxy) => builder.proxy(reqwest::Proxy::all(proxy.clone())?),
     };
     Ok(builder.build()?)
 }

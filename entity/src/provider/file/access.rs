@@ -194,6 +194,10 @@ mod tests {
                 "the exchange's own",
             ),
             (
+                r#"headers = { A = { value = "b\nc" } }"#,
+                "control character",
+            ),
+            (
                 r#"headers = { A = { value = "b" }, a = { value = "b" } }"#,
                 "there twice",
             ),

@@ -56,9 +56,11 @@ async fn addresses_inside_are_refused_before_the_proxy_hears_of_them() {
     assert_eq!(proxy.connections(), 0);
 }
 
-#[tokio::test]
-async fn only_http_proxies_are_known() {
-    let error = worker::fetch::Fetcher::new(through("socks5://127.0.0.1:1080")).unwrap_err();
+#[test]
+fn only_http_proxies_are_known() {
+    let error = "socks5://me:hunter2@127.0.0.1:1080"
+        .parse::<worker::fetch::Proxy>()
+        .unwrap_err();
     assert_eq!(
         error.to_string(),
         "the proxy's address does not start with http:// or https://"
