@@ -163,8 +163,7 @@ async fn attempt(tools: &Tools, begun: &Begun, report: &mut Report) -> Result<Ch
         hold: (!begun.accept_gone).then(|| hold(provider)),
         spools: tools.http.spools().clone(),
     };
-    let span = tracing::info_span!("parse", fanfare.bytes = source.body.len());
-    let read = compare(tools, provider, source).instrument(span).await?;
+    let read = compare(tools, provider, source).await?;
     report.read(&read);
     Ok(changes(read))
 }
@@ -175,9 +174,24 @@ async fn compare(
     provider: &provider::Model,
     source: Source,
 ) -> Result<Read, SyncError> {
-    let reading = Reading::start(source);
-    let known = known::of_provider(&tools.db, provider.id).await?;
-    Ok(reading.finish(known).await?)
+    let span = tracing::info_span!("parse", fanfare.bytes = source.body.len());
+    let reading = span.in_scope(|| Reading::start(source));
+    drop(span);
+    let span = tracing::info_span!(
+        "compare",
+        fanfare.known = tracing::field::Empty,
+        fanfare.different = tracing::field::Empty
+    );
+    async {
+        let known = known::of_provider(&tools.db, provider.id).await?;
+        let span = tracing::Span::current();
+        span.record("fanfare.known", known.len());
+        let read = reading.finish(known).await?;
+        span.record("fanfare.different", read.compared.differing.len());
+        Ok(read)
+    }
+    .instrument(span)
+    .await
 }
 
 fn format_of(provider: &provider::Model) -> Result<Format, UnknownFormat> {
