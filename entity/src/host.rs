@@ -95,6 +95,18 @@ pub(crate) async fn admit(
     Ok(Admission::Granted)
 }
 
+/// Holds the host's row until the end of the transaction, if there is one.
+pub(crate) async fn lock(tx: &DatabaseTransaction, host: &str) -> Result<(), DbErr> {
+    let dialect = Dialect::of(tx);
+    let sql = format!(
+        "SELECT name FROM host WHERE name = $1 {}",
+        dialect.lock_waiting("host")
+    );
+    tx.query_one_raw(dialect.statement(sql, vec![host.into()]))
+        .await?;
+    Ok(())
+}
+
 /// Leaves every provider of a host alone for a time, as it asked: none is visited before that. A
 /// wish that reaches further stands.
 ///

@@ -1,11 +1,12 @@
 //! Runs that are in the database and should be in the queue: what makes losing the queue harmless.
 
-use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, FromQueryResult};
 use uuid::Uuid;
 
 use super::{PUSH_AGAIN_MOST, PUSH_AGAIN_MS, ToPush};
 use crate::Database;
 use crate::dialect::Dialect;
+use crate::host;
 
 /// Up to `limit` queued runs whose push is overdue: nobody has begun them since the last one.
 /// Counts the push that follows, and puts the next one 10, 20 and then 40 seconds off.
@@ -64,8 +65,7 @@ pub enum Share<'a> {
     Suspect,
 }
 
-/// Milliseconds until a run that was handed a share is pushed again. The first push changes nothing
-/// if the worker that has just postponed the run still holds its job, and then acknowledges it.
+/// Milliseconds until a run that was handed a share is pushed again, should its push be lost.
 const HANDED_ON_AGAIN_MS: i64 = 1_000;
 
 /// The run that has waited longest for a share, now that one is free: the caller pushes it.
@@ -73,7 +73,22 @@ const HANDED_ON_AGAIN_MS: i64 = 1_000;
 /// # Errors
 /// Whatever the database answers.
 pub async fn hand_on(db: &Database, share: Share<'_>) -> Result<Option<ToPush>, DbErr> {
-    let dialect = Dialect::of(&db.write);
+    let tx = db.begin().await?;
+    if let Share::Of(host) = share {
+        // Whoever is just being refused a share of it is refused by then, and is found below; whoever
+        // asks later finds the share that is free.
+        host::lock(&tx, host).await?;
+    }
+    let handed_on = longest_waiting(&tx, share).await?;
+    tx.commit().await?;
+    Ok(handed_on)
+}
+
+async fn longest_waiting(
+    tx: &DatabaseTransaction,
+    share: Share<'_>,
+) -> Result<Option<ToPush>, DbErr> {
+    let dialect = Dialect::of(tx);
     let (waits, values) = match share {
         Share::Of(host) => (
             "r.postponed_for = 'host_limit' AND p.host = $1",
@@ -90,6 +105,6 @@ pub async fn hand_on(db: &Database, share: Share<'_>) -> Result<Option<ToPush>, 
         dialect.lock_skipping("r")
     );
     ToPush::find_by_statement(dialect.statement(sql, values))
-        .one(&db.write)
+        .one(tx)
         .await
 }

@@ -21,11 +21,6 @@ pub(crate) struct Role {
 pub(crate) fn config(name: &str) -> Config {
     Config {
         lease: Duration::from_secs(2),
-        // All live on one host, and no scheduler is there to push again what had to wait for it.
-        politeness: entity::host::Politeness {
-            concurrency: 100,
-            ..entity::host::Politeness::default()
-        },
         fetch: fetch_config(fetch::Limits::default()),
         ..Config::new(name.to_owned())
     }
