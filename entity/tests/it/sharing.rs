@@ -6,10 +6,11 @@ use entity::claim::{Share, hand_on, push_overdue};
 use entity::host::{Politeness, leave_alone};
 use entity::lease::{Ask, Begin, begin};
 use entity::run::{Postponed, State};
+use sea_orm::{ConnectionTrait, TransactionTrait};
 use uuid::Uuid;
 
 use crate::on_both_databases;
-use crate::world::{ASK, World};
+use crate::world::{ASK, PATIENCE, World};
 
 on_both_databases!(
     a_host_has_no_more_fetches_at_once_than_it_may,
@@ -157,4 +158,37 @@ async fn a_suspect_waits_for_a_worker_that_holds_none(world: World) {
     let handed = hand_on(&world.db, Share::Suspect).await.unwrap();
     assert_eq!(handed.map(|push| push.id), Some(suspect));
     begins(&world, suspect, ASK).await;
+}
+
+/// Otherwise it would wait although a share is free, until someone pushes it for another reason.
+#[tokio::test]
+async fn a_share_goes_also_to_a_run_that_is_just_being_refused_one() {
+    let world = World::postgres().await;
+    let runs = claim_three(&world).await;
+    begins(&world, runs[0], at_most(1)).await;
+    // As a worker does that finds the host at its limit, before it is done.
+    let refusing = world.db.write.begin().await.unwrap();
+    for (sql, values) in [
+        ("SELECT name FROM host FOR NO KEY UPDATE", vec![]),
+        (
+            "UPDATE run SET postponed_for = 'host_limit' WHERE id = $1",
+            vec![runs[1].into()],
+        ),
+    ] {
+        let statement = world.statement(sql, values);
+        refusing.execute_raw(statement).await.unwrap();
+    }
+    let handing = {
+        let db = world.db.clone();
+        tokio::spawn(async move { hand_on(&db, Share::Of(HOST)).await })
+    };
+    testkit::eventually(PATIENCE, "the share waits for the refusal", async || {
+        let sql = "SELECT count(*) FROM pg_stat_activity \
+                   WHERE wait_event_type = 'Lock' AND datname = current_database()";
+        world.number(sql).await == 1
+    })
+    .await;
+    refusing.commit().await.unwrap();
+    let handed = handing.await.unwrap().unwrap();
+    assert_eq!(handed.map(|push| push.id), Some(runs[1]));
 }
