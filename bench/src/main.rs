@@ -7,6 +7,7 @@ mod fanout;
 mod memory;
 mod show;
 mod sync;
+mod tools;
 
 use clap::{Parser, Subcommand};
 

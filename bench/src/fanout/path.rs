@@ -15,9 +15,8 @@ use testkit::{PostgresServer, Process, RedisServer, Signal};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
-use worker::fetch::{Fetcher, Networks};
-use worker::{Tools, fetch, format};
 
+use crate::tools::tools;
 use crate::{database, show};
 
 const EVENTS: usize = 20;
@@ -91,15 +90,7 @@ async fn one_by_one(
 
 /// Claims and syncs that many due providers one after another, without a queue.
 pub(super) async fn sequential(db: &Database, providers: usize) -> anyhow::Result<Duration> {
-    let fetch = fetch::Config {
-        allow: Networks::loopback(),
-        ..fetch::Config::default()
-    };
-    let tools = Tools {
-        db: db.clone(),
-        http: Fetcher::new(fetch)?,
-        format: format::Limits::default(),
-    };
+    let tools = tools(db)?;
     let ask = Ask {
         worker: "one-by-one",
         lease: Duration::from_secs(600),

@@ -17,9 +17,9 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use uuid::Uuid;
-use worker::fetch::{Fetcher, Networks};
-use worker::{Synced, Tools, fetch, format};
+use worker::{Synced, Tools};
 
+use crate::tools::tools;
 use crate::{cpu, memory, show};
 
 #[derive(Debug, Args)]
@@ -62,15 +62,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     let mut config = entity::Config::new(options.database);
     config.max_connections = 2;
     let db = entity::connect(&config).await?;
-    let fetch = fetch::Config {
-        allow: Networks::loopback(),
-        ..fetch::Config::default()
-    };
-    let tools = Tools {
-        db: db.clone(),
-        http: Fetcher::new(fetch)?,
-        format: format::Limits::default(),
-    };
+    let tools = tools(&db)?;
     show::line("ready");
     // Nothing else is to be done while an order is waited for.
     for order in std::io::stdin().lines() {
