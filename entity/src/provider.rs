@@ -17,8 +17,8 @@ use crate::run::{self, Outcome};
 
 pub use access::{Access, Basic, Reference};
 pub use apply::{Applied, Change, apply};
-pub use file::{FileError, Problem, parse};
-pub use spec::{Hold, Spec};
+pub use file::{FileError, OWN_HEADERS, Problem, parse};
+pub use spec::{DEFAULT_TIMEOUT, Hold, Spec};
 
 /// A provider's row.
 #[derive(Debug, Clone, PartialEq, Eq, DeriveEntityModel, Serialize)]
@@ -86,6 +86,14 @@ impl Model {
             || self.interval() * spec::MOST_INTERVALS,
             |ms| Duration::from_millis(ms.unsigned_abs()),
         )
+    }
+
+    /// When its feed's vanishing is held.
+    pub fn hold(&self) -> Hold {
+        Hold {
+            percent: self.hold_percent.try_into().unwrap_or(100),
+            events: self.hold_events.try_into().unwrap_or(u32::MAX),
+        }
     }
 
     /// The longest that one fetch may take.

@@ -11,7 +11,6 @@ use std::time::Instant;
 
 use entity::commit::{Changes, CommitError, Committed, Finish, Memory, Remember, Upserts, commit};
 use entity::lease::Begun;
-use entity::provider::Hold;
 use entity::run::Outcome;
 use entity::{Database, DbErr, known, provider};
 use jiff::tz::TimeZone;
@@ -136,9 +135,11 @@ async fn record(
 /// Fetch, compare with the last body, parse and compare with the known events. Writes nothing.
 async fn attempt(tools: &Tools, begun: &Begun, report: &mut Report) -> Result<Changes, SyncError> {
     let provider = &begun.provider;
-    let (format, timezone) = (format_of(provider)?, timezone_of(provider)?);
+    let format = Format::from_str(&provider.format)?;
+    let timezone = timezone_of(provider)?;
+    let remembered = remembered(provider) && !begun.accept_gone;
     let started = Instant::now();
-    let fetched = fetch(tools, provider, begun.accept_gone).await;
+    let fetched = fetch(tools, provider, remembered).await;
     report.durations.fetch = Some(started.elapsed());
     let fetched = fetched?;
     report.answered(&fetched);
@@ -146,9 +147,7 @@ async fn attempt(tools: &Tools, begun: &Begun, report: &mut Report) -> Result<Ch
         return Ok(Changes::default());
     };
     report.bytes = Some(feed.body.len());
-    let same = remembered(provider)
-        && !begun.accept_gone
-        && provider.body_digest.as_deref() == Some(&feed.digest[..]);
+    let same = remembered && provider.body_digest.as_deref() == Some(&feed.digest[..]);
     report.remember = Remember::Replace(memory(&feed));
     if same {
         return Ok(Changes::default());
@@ -160,7 +159,7 @@ async fn attempt(tools: &Tools, begun: &Begun, report: &mut Report) -> Result<Ch
         timezone,
         body: feed.body,
         limits: tools.format.clone(),
-        hold: (!begun.accept_gone).then(|| hold(provider)),
+        hold: (!begun.accept_gone).then(|| provider.hold()),
         spools: tools.http.spools().clone(),
     };
     let read = compare(tools, provider, source).await?;
@@ -194,22 +193,11 @@ async fn compare(
     .await
 }
 
-fn format_of(provider: &provider::Model) -> Result<Format, UnknownFormat> {
-    Format::from_str(&provider.format)
-}
-
 fn timezone_of(provider: &provider::Model) -> Result<TimeZone, SyncError> {
     TimeZone::get(&provider.timezone).map_err(|source| SyncError::TimeZone {
         name: provider.timezone.clone(),
         source,
     })
-}
-
-fn hold(provider: &provider::Model) -> Hold {
-    Hold {
-        percent: provider.hold_percent.try_into().unwrap_or(100),
-        events: provider.hold_events.try_into().unwrap_or(u32::MAX),
-    }
 }
 
 /// Whether what is remembered of the last feed may be compared with: it was read under the same
@@ -222,9 +210,8 @@ fn remembered(provider: &provider::Model) -> bool {
 async fn fetch(
     tools: &Tools,
     provider: &provider::Model,
-    unconditional: bool,
+    remembered: bool,
 ) -> Result<Fetched, FetchError> {
-    let remembered = remembered(provider) && !unconditional;
     let request = fetch::Request {
         url: &provider.url,
         timeout: provider.timeout(),

@@ -6,7 +6,8 @@ use url::Url;
 
 use super::Access;
 
-pub(super) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
+/// The longest that one fetch may take, of a provider that says nothing else.
+pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 /// Intervals to the next visit at most, where nothing is said.
 pub(super) const MOST_INTERVALS: u32 = 4;
 

@@ -23,8 +23,6 @@ use crate::{show, start};
 
 /// Exit code of a feed that would be stored, but not as it stands.
 const PARTLY: u8 = 3;
-/// As for a provider that says nothing else.
-const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Looks, tells, and judges by the exit code.
 pub(crate) async fn run(options: Check) -> anyhow::Result<ExitCode> {
@@ -168,7 +166,7 @@ impl Settings {
                 .with_context(|| format!("there is no time zone `{}`", provider.timezone))?,
             (None, None) => TimeZone::UTC,
         };
-        let provided = || provider.map_or(TIMEOUT, Model::timeout);
+        let provided = || provider.map_or(provider::DEFAULT_TIMEOUT, Model::timeout);
         Ok(Self {
             format,
             timezone,

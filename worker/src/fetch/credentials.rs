@@ -7,24 +7,12 @@ use std::path::Path;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use entity::provider::{Access, Reference};
+use entity::provider::{Access, OWN_HEADERS, Reference};
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use tokio::io::AsyncReadExt;
 
 /// A file that holds more than this is no secret.
 const LARGEST: u64 = 64 << 10;
-
-/// Headers that say how a request is framed, and so are not a provider's to choose.
-const FRAMING: [&str; 8] = [
-    "connection",
-    "content-length",
-    "host",
-    "keep-alive",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
 
 /// Why a provider can't be shown what it wants to see. Names references, never what is behind them.
 #[derive(Debug, thiserror::Error)]
@@ -72,7 +60,7 @@ pub(super) async fn resolve(access: &Access) -> Result<HeaderMap, CredentialErro
     for (name, reference) in &access.headers {
         let chosen = HeaderName::from_bytes(name.as_bytes())
             .ok()
-            .filter(|name| !FRAMING.contains(&name.as_str()))
+            .filter(|name| !OWN_HEADERS.contains(&name.as_str()))
             .ok_or_else(|| CredentialError::Header { name: name.clone() })?;
         let what = format!("the header `{chosen}`");
         let value = read(&what, reference).await?;
@@ -163,9 +151,8 @@ fn unusable(what: &str, reference: &Reference, problem: &'static str) -> Credent
     CredentialError::Unusable {
         what: what.to_owned(),
         reference: match reference {
-            Reference::Env(name) => format!("the variable {name}"),
-            Reference::File(file) => format!("the file {}", file.display()),
             Reference::Value(_) => "the provider's settings".to_owned(),
+            elsewhere => elsewhere.to_string(),
         },
         problem,
     }

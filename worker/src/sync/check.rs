@@ -16,7 +16,6 @@ use jiff::tz::TimeZone;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::hold;
 use super::read::{ReadError, Reading, Source};
 use super::report::Report;
 use super::spill::Spilled;
@@ -157,7 +156,7 @@ pub async fn check(http: &Fetcher, check: &Check<'_>) -> Result<Checked, CheckEr
     let had = had(http, check).await?;
     let fetch = started.elapsed();
     let (name, hold) = match check.against {
-        Some((_, provider)) => (provider.name.as_str(), hold(provider)),
+        Some((_, provider)) => (provider.name.as_str(), provider.hold()),
         None => ("", Hold::default()),
     };
     let bytes = had.body.len();

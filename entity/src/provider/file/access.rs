@@ -29,8 +29,9 @@ pub(super) struct Basic {
     password: Source,
 }
 
-/// Headers that are the exchange's own, or that nobody is to be told apart by.
-const OURS: [&str; 15] = [
+/// Headers that are the exchange's own, or that nobody is to be told apart by: no provider can have
+/// them set. By their lower-case names.
+pub const OWN_HEADERS: [&str; 15] = [
     "accept-encoding",
     "connection",
     "content-length",
@@ -57,7 +58,7 @@ pub(super) fn headers(headers: &Headers) -> Result<BTreeMap<String, Reference>, 
         if lower.is_empty() || !lower.chars().all(token) {
             return Err(format!("`{name}` is not the name of a header"));
         }
-        if OURS.contains(&lower.as_str()) {
+        if OWN_HEADERS.contains(&lower.as_str()) {
             return Err(format!(
                 "the header `{name}` can't be set: it is the exchange's own"
             ));

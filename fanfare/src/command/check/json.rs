@@ -70,25 +70,9 @@ fn millis(duration: Duration) -> u64 {
 
 /// An event with its fields under the names and in the units of the log of changes.
 fn event(provider: Option<&str>, content: &Content) -> Value {
-    let id = provider.map(|name| event::id(name, &content.base_id, &content.event_id));
-    json!({
-        "id": id,
-        "base_id": content.base_id,
-        "event_id": content.event_id,
-        "title": content.title,
-        "starts_at": content.starts_at,
-        "ends_at": content.ends_at,
-        "starts_local": content.starts_local,
-        "ends_local": content.ends_local,
-        "sell_from": content.sell_from,
-        "sell_to": content.sell_to,
-        "sold_out": content.sold_out,
-        "sell_mode": content.sell_mode,
-        "organizer_company_id": content.organizer_company_id,
-        "min_price": content.min_price,
-        "max_price": content.max_price,
-        "zones": content.zones,
-    })
+    let mut told = json!(content);
+    told["id"] = json!(provider.map(|name| event::id(name, &content.base_id, &content.event_id)));
+    told
 }
 
 fn set_aside(item: &SetAside) -> Value {
