@@ -38,6 +38,8 @@ pub struct Model {
     pub event_id: Uuid,
     pub kind: Kind,
     pub changes: Option<Json>,
+    pub hidden: bool,
+    pub revealed: bool,
 }
 
 #[derive(Debug, Clone, Copy, EnumIter, DeriveRelation)]

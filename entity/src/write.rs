@@ -5,13 +5,13 @@
 
 use std::collections::HashMap;
 
-use sea_orm::sea_query::{OnConflict, Query};
+use sea_orm::sea_query::{Expr, OnConflict, Query};
 use sea_orm::{ActiveEnum, ConnectionTrait, DbErr, ExprTrait, Value};
 use uuid::Uuid;
 
 use crate::commit::{SetAside, Upsert};
 use crate::dialect::{Dialect, NO_NUMBER, no_instant};
-use crate::event;
+use crate::event::{self, SellMode};
 use crate::event_change::{self, Kind};
 
 /// Rows in one statement: bounds a statement's memory on both sides.
@@ -48,7 +48,7 @@ pub(crate) async fn store(
             }
             Dialect::Sqlite => upsert_sqlite(db, provider_id, rows).await?,
         }
-        log.append(db, &changes).await?;
+        log.append(db, &changes, Visibility::Told).await?;
     }
     Ok(())
 }
@@ -94,6 +94,10 @@ struct Change {
     kind: Kind,
     /// What differs as JSON, see [`event_change::changes`]; only where something was known before.
     changes: Option<String>,
+    /// Whether it had never been sold online after this.
+    hidden: bool,
+    /// Whether with this it was so for the first time, although it was known before.
+    revealed: bool,
 }
 
 impl Change {
@@ -106,10 +110,14 @@ impl Change {
         let changes = before.map(|before| {
             serde_json::Value::Object(event_change::changes(before, &row.content)).to_string()
         });
+        let online = row.content.sell_mode == SellMode::Online;
+        let was_online = before.is_some_and(|before| before.ever_online);
         Self {
             event: row.id,
             kind,
             changes,
+            hidden: !online && !was_online,
+            revealed: online && !was_online && before.is_some(),
         }
     }
 }
@@ -199,7 +207,6 @@ async fn upsert_sqlite(
     provider_id: i64,
     rows: &[Upsert],
 ) -> Result<(), DbErr> {
-    use sea_orm::sea_query::Expr;
     let now = || Expr::cust(Dialect::Sqlite.now());
     let mut insert = Query::insert();
     insert.into_table("event").columns(
@@ -230,7 +237,7 @@ async fn upsert_sqlite(
             row.zones_json().into(),
             row.digest.to_vec().into(),
         ];
-        let online = content.sell_mode == crate::event::SellMode::Online;
+        let online = content.sell_mode == SellMode::Online;
         let rest = [online.into(), now(), now()];
         insert.values_panic(values.into_iter().chain(rest));
     }
@@ -294,6 +301,18 @@ pub(crate) struct Log {
     next: i64,
 }
 
+/// Whence it is known whether a change is hidden.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Visibility {
+    /// The change tells it.
+    Told,
+    /// The event's row does, as written just now; what has no row is hidden.
+    Stored,
+}
+
+const HIDDEN_AS_STORED: &str =
+    "NOT coalesce((SELECT e.ever_online FROM event e WHERE e.id = {id}), false)";
+
 impl Log {
     pub(crate) fn new(run: Uuid) -> Self {
         Self { run, next: 0 }
@@ -318,17 +337,24 @@ impl Log {
                     event: *event,
                     kind,
                     changes: None,
+                    hidden: false,
+                    revealed: false,
                 })
                 .collect();
-            self.append(db, &changes).await?;
+            self.append(db, &changes, Visibility::Stored).await?;
         }
         Ok(())
     }
 
-    async fn append(&mut self, db: &impl ConnectionTrait, rows: &[Change]) -> Result<(), DbErr> {
+    async fn append(
+        &mut self,
+        db: &impl ConnectionTrait,
+        rows: &[Change],
+        visibility: Visibility,
+    ) -> Result<(), DbErr> {
         match Dialect::of(db) {
-            Dialect::Postgres => self.append_postgres(db, rows).await?,
-            Dialect::Sqlite => self.append_sqlite(db, rows).await?,
+            Dialect::Postgres => self.append_postgres(db, rows, visibility).await?,
+            Dialect::Sqlite => self.append_sqlite(db, rows, visibility).await?,
         }
         self.next += i64::try_from(rows.len()).unwrap_or(i64::MAX);
         Ok(())
@@ -338,37 +364,62 @@ impl Log {
         &self,
         db: &impl ConnectionTrait,
         rows: &[Change],
+        visibility: Visibility,
     ) -> Result<(), DbErr> {
-        let sql = "INSERT INTO event_change (run_id, position, event_id, kind, changes) \
-            SELECT $1, $2 + t.n - 1, t.event_id, t.kind, nullif(t.changes, '')::jsonb \
-            FROM unnest($3::uuid[], $4::text[], $5::text[]) WITH ORDINALITY \
-            AS t (event_id, kind, changes, n) ON CONFLICT (run_id, position) DO NOTHING";
+        let hidden = match visibility {
+            Visibility::Told => "t.hidden".to_owned(),
+            Visibility::Stored => HIDDEN_AS_STORED.replace("{id}", "t.event_id"),
+        };
+        let sql = format!(
+            "INSERT INTO event_change \
+                (run_id, position, event_id, kind, changes, hidden, revealed) \
+            SELECT $1, $2 + t.n - 1, t.event_id, t.kind, nullif(t.changes, '')::jsonb, {hidden}, \
+                t.revealed \
+            FROM unnest($3::uuid[], $4::text[], $5::text[], $6::boolean[], $7::boolean[]) \
+                WITH ORDINALITY AS t (event_id, kind, changes, hidden, revealed, n) \
+            ON CONFLICT (run_id, position) DO NOTHING"
+        );
         let values = vec![
             self.run.into(),
             self.next.into(),
             column(rows, |row| row.event),
             column(rows, |row| row.kind.to_value()),
             column(rows, |row| row.changes.clone().unwrap_or_default()),
+            column(rows, |row| row.hidden),
+            column(rows, |row| row.revealed),
         ];
         let statement = Dialect::Postgres.statement(sql, values);
         db.execute_raw(statement).await?;
         Ok(())
     }
 
-    async fn append_sqlite(&self, db: &impl ConnectionTrait, rows: &[Change]) -> Result<(), DbErr> {
+    async fn append_sqlite(
+        &self,
+        db: &impl ConnectionTrait,
+        rows: &[Change],
+        visibility: Visibility,
+    ) -> Result<(), DbErr> {
         let mut position = self.next;
         for rows in rows.chunks(SQLITE_ROWS) {
             let mut insert = Query::insert();
-            insert
-                .into_table("event_change")
-                .columns(["run_id", "position", "event_id", "kind", "changes"]);
+            insert.into_table("event_change").columns([
+                "run_id", "position", "event_id", "kind", "changes", "hidden", "revealed",
+            ]);
             for row in rows {
+                let hidden = match visibility {
+                    Visibility::Told => row.hidden.into(),
+                    Visibility::Stored => {
+                        Expr::cust_with_values(HIDDEN_AS_STORED.replace("{id}", "?"), [row.event])
+                    }
+                };
                 insert.values_panic([
                     self.run.into(),
                     position.into(),
                     row.event.into(),
                     row.kind.to_value().into(),
                     row.changes.clone().into(),
+                    hidden,
+                    row.revealed.into(),
                 ]);
                 position += 1;
             }

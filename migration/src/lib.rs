@@ -5,6 +5,7 @@
 mod ingestion;
 mod initial;
 mod script;
+mod serving;
 
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::sea_orm::{ConnectionTrait, DbBackend, Statement};
@@ -17,7 +18,11 @@ pub struct Migrator;
 
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(initial::Migration), Box::new(ingestion::Migration)]
+        vec![
+            Box::new(initial::Migration),
+            Box::new(ingestion::Migration),
+            Box::new(serving::Migration),
+        ]
     }
 }
 

@@ -80,9 +80,11 @@ async fn rows_of_the_first_schema_keep_their_values_and_get_the_defaults(world: 
     Migrator::up(&world.db, Some(1)).await.unwrap();
     write(&world).await;
     let behind = status(&world.db).await.unwrap();
-    let name = "m20261122_000002_ingestion".to_owned();
-    assert_eq!(behind, Status::Behind(vec![name.clone()]));
-    assert_eq!(migrate(&world.db).await.unwrap(), [name]);
+    let Status::Behind(names) = behind else {
+        panic!("{behind:?}");
+    };
+    assert_eq!(names[0], "m20261122_000002_ingestion");
+    assert_eq!(migrate(&world.db).await.unwrap(), names);
     assert_eq!(status(&world.db).await.unwrap(), Status::Current);
     is_as_written(&world).await;
 }
