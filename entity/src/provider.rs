@@ -12,6 +12,7 @@ use sea_orm::{ConnectionTrait, DatabaseConnection, FromQueryResult, QueryOrder, 
 use serde::Serialize;
 
 use crate::Database;
+use crate::dataset;
 use crate::dialect::Dialect;
 use crate::run::{self, Outcome};
 
@@ -297,8 +298,8 @@ pub async fn resume(db: &Database, name: &str) -> Result<Found, DbErr> {
     Ok(resumed.rows_affected().into())
 }
 
-/// Deletes a provider with its events, their history and its runs. Raises the dataset version if
-/// it had events.
+/// Deletes a provider with its events, their history and its runs. If it had events, the dataset gets
+/// a new epoch and its version rises.
 ///
 /// # Errors
 /// Whatever the database answers. It is then retired at least.
@@ -321,7 +322,9 @@ pub async fn purge(db: &Database, name: &str) -> Result<Found, DbErr> {
     let sql = "DELETE FROM provider WHERE id = $1";
     tx.execute_raw(dialect.statement(sql, id())).await?;
     if events.rows_affected() > 0 {
-        crate::dataset::raise(&tx, Uuid::now_v7()).await?;
+        // The log of changes went with the events, so whoever mirrors them can't learn it from there.
+        dataset::renew_epoch(&tx).await?;
+        dataset::raise(&tx, Uuid::now_v7()).await?;
     }
     tx.commit().await?;
     Ok(Found::Yes)

@@ -26,6 +26,7 @@ mod retrying;
 mod searching;
 mod settings;
 mod sharing;
+mod watching;
 mod world;
 
 /// Makes each function a test on PostgreSQL and one on SQLite.
