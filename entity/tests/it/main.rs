@@ -4,6 +4,7 @@
 
 mod accepting;
 mod bulk;
+mod cancelling;
 mod claiming;
 mod committing;
 mod connecting;

@@ -198,3 +198,36 @@ async fn a_listener_misses_nothing_between_calls() {
         .await;
     }
 }
+
+/// The listener's own clock, not the server's, says how long it was silent.
+const SILENCE: Duration = Duration::from_secs(15);
+
+#[tokio::test]
+async fn a_listener_whose_server_says_nothing_any_more_looks_for_another_connection() {
+    let server = PostgresServer::start().await;
+    let config = Config::new(server.url().parse().unwrap());
+    let db = connect(&config).await.unwrap();
+    let mut listener = listening(&db).await;
+    server.freeze();
+    tokio::time::pause();
+    // Nobody answers, so the clock leaps from one deadline to the next.
+    let lost = tokio::time::timeout(10 * SILENCE, listener.changed()).await;
+    assert!(lost.expect("the silence is noticed").is_err());
+    tokio::time::resume();
+    server.thaw();
+    hears(&mut listener).await;
+}
+
+#[tokio::test]
+async fn a_listener_that_has_nothing_to_hear_keeps_its_connection() {
+    let world = World::postgres().await;
+    let mut listener = listening(&world.db).await;
+    for _ in 0..3 {
+        tokio::time::pause();
+        tokio::time::advance(SILENCE).await;
+        tokio::time::resume();
+        assert!(silent(&mut listener).await);
+    }
+    dataset::renew_epoch(&world.db.write).await.unwrap();
+    hears(&mut listener).await;
+}
