@@ -73,6 +73,14 @@ impl Dialect {
         }
     }
 
+    /// Whether an event lasts longer than a day: the very condition of the index `event_long`.
+    pub(crate) fn lasts_long(self) -> &'static str {
+        match self {
+            Self::Postgres => "ends_at - starts_at > interval '24 hours'",
+            Self::Sqlite => "julianday(ends_at) - julianday(starts_at) > 1.0",
+        }
+    }
+
     /// A text parameter that holds JSON, for a JSON column.
     pub(crate) fn as_json(self, parameter: &str) -> String {
         match self {

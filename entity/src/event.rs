@@ -71,7 +71,7 @@ pub struct Zones(pub Vec<Zone>);
 
 /// Everything that a feed says about one event: prices in ten-thousandths, times exact to the
 /// microsecond.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Content {
     /// The feed's id of the base.
     pub base_id: String,

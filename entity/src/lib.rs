@@ -4,6 +4,7 @@
 //! statement is the database's own. Both PostgreSQL and SQLite run the same queries; where one of
 //! them lacks something, `dialect` is the branch.
 
+pub mod changes;
 pub mod claim;
 pub mod commit;
 mod connect;
@@ -12,6 +13,7 @@ mod dialect;
 pub mod event;
 pub mod event_change;
 pub mod fan_out;
+pub mod history;
 pub mod host;
 pub mod invariants;
 pub mod known;

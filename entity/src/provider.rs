@@ -3,6 +3,7 @@
 mod access;
 mod apply;
 mod file;
+mod freshness;
 mod spec;
 
 use std::time::Duration;
@@ -19,6 +20,7 @@ use crate::run::{self, Outcome};
 pub use access::{Access, Basic, Reference};
 pub use apply::{Applied, Change, apply};
 pub use file::{FileError, OWN_HEADERS, Problem, parse};
+pub use freshness::{Freshness, freshness};
 pub use spec::{DEFAULT_TIMEOUT, Hold, Spec};
 
 /// A provider's row.

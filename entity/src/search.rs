@@ -3,16 +3,26 @@
 //! An answer and the dataset version that it belongs to come from one statement, so that no commit
 //! can stand between them.
 
-use chrono::{DateTime, NaiveDateTime, Utc};
+mod counts;
+mod find;
+mod single;
+mod statement;
+
+use chrono::{DateTime, Utc};
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
-use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, QueryResult, StreamTrait};
+use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, StreamTrait};
 use uuid::Uuid;
 
 use crate::Database;
 use crate::dataset::Version;
 use crate::dialect::Dialect;
 use crate::event;
+
+pub use counts::{ProviderCounts, counts};
+pub use find::{Found, Gone, Position, Search, find};
+pub use single::{WithProvider, event_of};
+pub(crate) use statement::plannable;
 
 /// The time that one asks about; an open end has no limit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -21,21 +31,6 @@ pub struct Window {
     pub starts_at: Option<DateTime<Utc>>,
     /// Events that end at this instant or earlier; one without an end is judged by its start.
     pub ends_at: Option<DateTime<Utc>>,
-}
-
-/// An event as a search shows it. Times are local to the event, prices in ten-thousandths.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(
-    missing_docs,
-    reason = "the columns are told where the table is laid out"
-)]
-pub struct Found {
-    pub id: Uuid,
-    pub title: String,
-    pub starts_local: NaiveDateTime,
-    pub ends_local: Option<NaiveDateTime>,
-    pub min_price: Option<i64>,
-    pub max_price: Option<i64>,
 }
 
 /// The events in `window` that were ever sold online, gone ones included, by start and then id,
@@ -61,7 +56,7 @@ pub async fn stream(
     let (condition, values) = condition(window);
     let found = format!(
         "SELECT (SELECT version FROM dataset), (SELECT epoch FROM dataset), \
-         id, title, starts_local, ends_local, min_price, max_price \
+         id, title, starts_at, starts_local, ends_local, min_price, max_price \
          FROM event WHERE {condition} ORDER BY starts_at, id"
     );
     let empty = format!(
@@ -71,9 +66,9 @@ pub async fn stream(
         let statement = dialect.statement(&found, values.clone());
         let mut rows = db.read.stream_raw(statement).await?;
         if let Some(row) = rows.try_next().await? {
-            let version = read_version(&row)?;
-            let first = stream::iter([read_found(&row)]);
-            let others = rows.map(|row| read_found(&row?));
+            let version = find::read_version(&row)?;
+            let first = stream::iter([find::read(&row, false)]);
+            let others = rows.map(|row| find::read(&row?, false));
             return Ok((version, first.chain(others).boxed()));
         }
         drop(rows);
@@ -81,7 +76,7 @@ pub async fn stream(
         // meanwhile there is none, and the search starts over.
         let statement = dialect.statement(&empty, values.clone());
         if let Some(row) = db.read.query_one_raw(statement).await? {
-            return Ok((read_version(&row)?, stream::empty().boxed()));
+            return Ok((find::read_version(&row)?, stream::empty().boxed()));
         }
     }
 }
@@ -101,24 +96,6 @@ fn condition(window: Window) -> (String, Vec<sea_orm::Value>) {
             &format!(" AND starts_at <= ${end} AND coalesce(ends_at, starts_at) <= ${end}");
     }
     (condition, values)
-}
-
-fn read_version(row: &QueryResult) -> Result<Version, DbErr> {
-    Ok(Version {
-        number: row.try_get_by_index(0)?,
-        epoch: row.try_get_by_index(1)?,
-    })
-}
-
-fn read_found(row: &QueryResult) -> Result<Found, DbErr> {
-    Ok(Found {
-        id: row.try_get_by_index(2)?,
-        title: row.try_get_by_index(3)?,
-        starts_local: row.try_get_by_index(4)?,
-        ends_local: row.try_get_by_index(5)?,
-        min_price: row.try_get_by_index(6)?,
-        max_price: row.try_get_by_index(7)?,
-    })
 }
 
 /// One event with its provider's name.
