@@ -17,7 +17,8 @@ UPDATE event_change SET hidden = true
 ;
 -- In the order of answers. What follows the first two columns lets filters be checked within the index.
 CREATE INDEX event_search
-    ON event (starts_at, id, min_price, max_price, changed_at, sold_out, gone_at) WHERE ever_online
+    ON event (starts_at, id, coalesce(ends_at, starts_at), min_price, max_price, changed_at, sold_out, gone_at)
+    WHERE ever_online
 ;
 DROP INDEX event_by_start
 ;
@@ -27,4 +28,9 @@ CREATE INDEX event_updated ON event (changed_at) WHERE ever_online
 ;
 -- What is on at a time has started within a day before it, or is one of these.
 CREATE INDEX event_long ON event (starts_at, id, ends_at) WHERE ever_online AND {long}
+;
+-- With the second column, events and gone ones are counted without a look at their rows.
+DROP INDEX event_by_provider
+;
+CREATE INDEX event_by_provider ON event (provider_id, gone_at)
 ;

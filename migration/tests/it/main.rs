@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod ingestion;
+mod serving;
 mod world;
 
 /// Makes each function a test on PostgreSQL and one on SQLite.
