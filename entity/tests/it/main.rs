@@ -5,11 +5,13 @@
 mod accepting;
 mod bulk;
 mod cancelling;
+mod chance;
 mod claiming;
 mod committing;
 mod connecting;
 mod fan_outs;
 mod fencing;
+mod finding;
 mod holding;
 mod keeping;
 mod knowing;
