@@ -6,7 +6,7 @@ use entity::commit::{Finish, commit};
 use entity::retention::{Retention, prune};
 use entity::run::Outcome;
 use entity::{invariants, set_aside, worker};
-use sea_orm::EntityTrait;
+use sea_orm::{ConnectionTrait, EntityTrait};
 
 use crate::on_both_databases;
 use crate::world::{WORKER, World, bare, creating, finish};
@@ -14,6 +14,8 @@ use crate::world::{WORKER, World, bare, creating, finish};
 on_both_databases!(
     runs_and_changes_go_when_they_are_old_and_events_stay,
     what_is_young_or_open_is_kept,
+    a_log_whose_times_are_out_of_order_is_pruned_without_a_hole,
+    a_log_of_more_commits_than_a_batch_is_pruned_to_the_last,
     crashes_of_a_sync_count_and_the_third_pauses,
     workers_are_known_by_their_signs_of_life,
     an_invariant_that_is_broken_is_told,
@@ -104,6 +106,67 @@ async fn what_is_young_or_open_is_kept(world: World) {
     assert_eq!(all_pruned(&world).await, 0);
     assert_eq!(world.count("run").await, 3);
     assert!(world.run(open.held.run).await.outcome.is_none());
+}
+
+/// Versions and runs of the log, oldest first; the changes must be of the same runs.
+async fn logged(world: &World) -> Vec<i64> {
+    let orphans = "SELECT count(*) FROM event_change c \
+                   WHERE NOT EXISTS (SELECT 1 FROM dataset_commit d WHERE d.run_id = c.run_id)";
+    assert_eq!(world.number(orphans).await, 0, "changes without a version");
+    let empty = "SELECT count(*) FROM dataset_commit d \
+                 WHERE NOT EXISTS (SELECT 1 FROM event_change c WHERE c.run_id = d.run_id)";
+    assert_eq!(world.number(empty).await, 0, "versions without changes");
+    let sql = "SELECT version FROM dataset_commit ORDER BY version";
+    let rows = world.db.write.query_all_raw(world.statement(sql, vec![]));
+    rows.await
+        .unwrap()
+        .iter()
+        .map(|row| row.try_get_by_index(0).unwrap())
+        .collect()
+}
+
+/// Stores so many events, each with a version of its own.
+async fn store(world: &World, events: i64) {
+    world.add(&["acme"]).await;
+    for event_id in 1..=events {
+        let begun = world.begun("acme").await;
+        let content = bare(&event_id.to_string());
+        world.commit(&begun, &creating("acme", [content])).await;
+    }
+}
+
+/// A commit's time is that of its beginning: the longer it took, the further it lies behind.
+async fn a_log_whose_times_are_out_of_order_is_pruned_without_a_hole(world: World) {
+    store(&world, 5).await;
+    for (version, days) in [(1, 91), (2, 92), (3, 89), (4, 91), (5, 1)] {
+        let sql = format!(
+            "UPDATE dataset_commit SET committed_at = {} WHERE version = {version}",
+            world.in_seconds(-86_400 * days)
+        );
+        world.execute(&sql, vec![]).await;
+    }
+    all_pruned(&world).await;
+    assert_eq!(logged(&world).await, [3, 4, 5]);
+
+    let sql = format!(
+        "UPDATE dataset_commit SET committed_at = {} WHERE version = 3",
+        world.in_seconds(-86_400 * 91)
+    );
+    world.execute(&sql, vec![]).await;
+    all_pruned(&world).await;
+    assert_eq!(logged(&world).await, [5]);
+}
+
+async fn a_log_of_more_commits_than_a_batch_is_pruned_to_the_last(world: World) {
+    store(&world, 101).await;
+    age(&world, 91).await;
+    let sql = format!(
+        "UPDATE dataset_commit SET committed_at = {} WHERE version = 101",
+        world.in_seconds(0)
+    );
+    world.execute(&sql, vec![]).await;
+    all_pruned(&world).await;
+    assert_eq!(logged(&world).await, [101]);
 }
 
 async fn crashes_of_a_sync_count_and_the_third_pauses(world: World) {
