@@ -21,7 +21,7 @@ mod wait;
 
 pub use database::Database;
 pub use port::{free_listener, free_port};
-pub use postgres::PostgresServer;
+pub use postgres::{PostgresServer, PostgresStandby};
 pub use process::Process;
 pub use redis::RedisServer;
 pub use rustix::process::Signal;

@@ -1,8 +1,10 @@
 //! A PostgreSQL of a test's own.
 
+mod standby;
+
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -12,6 +14,7 @@ use tempfile::TempDir;
 
 use crate::program::{self, User};
 use crate::server::Server;
+pub use standby::PostgresStandby;
 
 /// A private PostgreSQL for a test that stops, kills or freezes it; gone on drop.
 ///
@@ -19,6 +22,7 @@ use crate::server::Server;
 pub struct PostgresServer {
     server: Server,
     port: u16,
+    settings: Vec<String>,
     _folder: TempDir,
 }
 
@@ -36,44 +40,54 @@ impl PostgresServer {
     /// # Panics
     /// When it is not installed or does not start.
     pub async fn start_with(settings: &[&str]) -> Self {
-        let started = Self::try_start(settings).await;
+        let settings = settings.iter().map(ToString::to_string).collect();
+        let started = Self::try_start(settings, initialise).await;
         started.unwrap_or_else(|error| panic!("start PostgreSQL: {error:#}"))
     }
 
-    async fn try_start(settings: &[&str]) -> Result<Self> {
-        let user = User::instead_of_root()?;
+    /// A streaming replica of this server with the same settings, which answers reads. It takes as
+    /// long to make as the server itself. While it is down or gone, this server keeps what it missed.
+    ///
+    /// # Panics
+    /// When this server does not run, or the replica does not start.
+    pub async fn standby(&self) -> PostgresStandby {
+        let copied = Self::try_start(self.settings.clone(), |home| standby::copy(home, self.port));
+        let server = copied.await;
+        let server = server.unwrap_or_else(|error| panic!("start a standby: {error:#}"));
+        PostgresStandby::new(server, self.url())
+    }
+
+    /// `prepare` fills the folder of data.
+    async fn try_start(
+        settings: Vec<String>,
+        prepare: impl FnOnce(&Home) -> Result<()>,
+    ) -> Result<Self> {
         let folder = tempfile::Builder::new()
             .prefix("fanfare-postgres-")
             .permissions(Permissions::from_mode(0o711))
             .tempdir()
             .context("make a folder for PostgreSQL")?;
-        let home = folder.path().join("home");
-        fs::create_dir(&home).context("make a folder for PostgreSQL's data")?;
-        if let Some(user) = &user {
-            user.own(&home)?;
-        }
-        let data = home.join("data");
-        let initdb = program::of_postgres("initdb")?;
-        initialise(command_in(&home, user.as_ref(), &initdb), &data)?;
+        let home = Home::make(folder.path())?;
+        prepare(&home)?;
 
         let postgres = program::of_postgres("postgres")?;
         let port = crate::free_port();
-        let mut settings: Vec<String> = settings.iter().map(ToString::to_string).collect();
-        settings.extend([
+        let mut arguments = settings.clone();
+        arguments.extend([
             format!("port={port}"),
             "listen_addresses=127.0.0.1".to_owned(),
             "unix_socket_directories=".to_owned(),
             "fsync=off".to_owned(),
             "full_page_writes=off".to_owned(),
         ]);
-        let pid_file = data.join("postmaster.pid");
+        let pid_file = home.data().join("postmaster.pid");
         let mut server = Server::new(
             "postgres",
             &folder.path().join("log"),
             move || {
-                let mut command = command_in(&home, user.as_ref(), &postgres);
-                command.arg("-D").arg(&data);
-                for setting in &settings {
+                let mut command = home.command(&postgres);
+                command.arg("-D").arg(home.data());
+                for setting in &arguments {
                     command.arg("-c").arg(setting);
                 }
                 command
@@ -84,6 +98,7 @@ impl PostgresServer {
         Ok(Self {
             server,
             port,
+            settings,
             _folder: folder,
         })
     }
@@ -133,20 +148,51 @@ impl PostgresServer {
     }
 }
 
-fn command_in(folder: &Path, user: Option<&User>, program: &Path) -> Command {
-    let mut command = user.map_or_else(|| program::tied(program), |user| user.tied(program));
-    // The current one may be closed to that user.
-    command.current_dir(folder);
-    command
+/// A server's own folder, and the user that it belongs to.
+struct Home {
+    folder: PathBuf,
+    user: Option<User>,
 }
 
-fn initialise(mut initdb: Command, data: &Path) -> Result<()> {
-    initdb.arg("--pgdata").arg(data);
+impl Home {
+    fn make(parent: &Path) -> Result<Self> {
+        let user = User::instead_of_root()?;
+        let folder = parent.join("home");
+        fs::create_dir(&folder).context("make a folder for PostgreSQL's data")?;
+        if let Some(user) = &user {
+            user.own(&folder)?;
+        }
+        Ok(Self { folder, user })
+    }
+
+    fn data(&self) -> PathBuf {
+        self.folder.join("data")
+    }
+
+    fn command(&self, program: &Path) -> Command {
+        let user = self.user.as_ref();
+        let mut command = user.map_or_else(|| program::tied(program), |user| user.tied(program));
+        // The current one may be closed to that user.
+        command.current_dir(&self.folder);
+        command
+    }
+}
+
+fn initialise(home: &Home) -> Result<()> {
+    let mut initdb = home.command(&program::of_postgres("initdb")?);
+    initdb.arg("--pgdata").arg(home.data());
     initdb.args(["--username=postgres", "--auth=trust", "--no-sync"]);
     initdb.args(["--locale=C.UTF-8", "--encoding=UTF8"]);
-    let output = initdb.output().context("run initdb")?;
+    complete(initdb)
+}
+
+/// Runs a program to its end.
+fn complete(mut command: Command) -> Result<()> {
+    let output = command
+        .output()
+        .context("run one of PostgreSQL's programs")?;
     let message = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "initdb failed:\n{message}");
+    ensure!(output.status.success(), "{command:?} failed:\n{message}");
     Ok(())
 }
 

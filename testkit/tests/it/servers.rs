@@ -2,7 +2,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use redis::AsyncCommands;
-use sea_orm::{ConnectOptions, ConnectionTrait, Database as SeaOrm, DatabaseConnection, DbErr};
+use sea_orm::{
+    ConnectOptions, ConnectionTrait, Database as SeaOrm, DatabaseConnection, DbBackend, DbErr,
+    Statement,
+};
 use testkit::{PostgresServer, RedisServer, eventually};
 
 const SAFETY_NET: Duration = Duration::from_secs(30);
@@ -131,4 +134,57 @@ async fn shared_redis_answers() {
     let key = testkit::queue_namespace();
     let _: () = connection.set_ex(&key, 1, 60).await.unwrap();
     assert_ne!(key, testkit::queue_namespace());
+}
+
+async fn rows(connection: &DatabaseConnection) -> Result<u64, DbErr> {
+    let rows = connection.execute_unprepared("TABLE kept").await?;
+    Ok(rows.rows_affected())
+}
+
+async fn text(connection: &DatabaseConnection, sql: &str) -> String {
+    let statement = Statement::from_string(DbBackend::Postgres, sql);
+    let row = connection.query_one_raw(statement).await.unwrap();
+    row.unwrap().try_get_by_index(0).unwrap()
+}
+
+#[tokio::test]
+async fn a_standby_shows_what_its_primary_committed_and_lags_when_paused() {
+    let mut server = PostgresServer::start_with(&["max_connections=120"]).await;
+    let primary = connect(&server).await;
+    let write = async |sql: &str| primary.execute_unprepared(sql).await.unwrap();
+    write("CREATE TABLE kept AS SELECT 1 AS n").await;
+
+    let mut standby = server.standby().await;
+    standby.caught_up().await;
+    let replica = connect(&standby).await;
+    assert_eq!(rows(&replica).await, Ok(1));
+    let written = replica.execute_unprepared("DELETE FROM kept").await;
+    assert!(written.is_err(), "a standby takes no writes");
+
+    standby.pause_replay().await;
+    write("INSERT INTO kept VALUES (2)").await;
+    let position = text(&primary, "SELECT pg_current_wal_flush_lsn()::text").await;
+    let received = format!("SELECT (pg_last_wal_receive_lsn() >= '{position}')::text");
+    eventually(SAFETY_NET, "the standby has received it", async || {
+        text(&replica, &received).await == "true"
+    })
+    .await;
+    assert_eq!(rows(&replica).await, Ok(1));
+    standby.resume_replay().await;
+    standby.caught_up().await;
+    assert_eq!(rows(&replica).await, Ok(2));
+
+    standby.kill().await;
+    write("INSERT INTO kept VALUES (3)").await;
+    standby.start_again().await;
+    standby.caught_up().await;
+    let replica = connect(&standby).await;
+    assert_eq!(rows(&replica).await, Ok(3));
+
+    server.kill().await;
+    assert_eq!(rows(&replica).await, Ok(3), "it outlives its primary");
+    standby.promote().await;
+    let written = replica.execute_unprepared("INSERT INTO kept VALUES (4)");
+    written.await.unwrap();
+    assert_eq!(rows(&replica).await, Ok(4));
 }
