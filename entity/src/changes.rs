@@ -6,7 +6,9 @@
 
 use chrono::{DateTime, Utc};
 use sea_orm::prelude::Json;
-use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, FromQueryResult, QueryResult};
+use sea_orm::{
+    ConnectionTrait, DatabaseConnection, DbErr, FromQueryResult, QueryResult, Statement,
+};
 use uuid::Uuid;
 
 use crate::dataset::Version;
@@ -105,16 +107,7 @@ struct Logged {
 /// # Errors
 /// Whatever the database answers.
 pub async fn page(db: &DatabaseConnection, after: At, limit: u64) -> Result<Page, DbErr> {
-    let dialect = Dialect::of(db);
-    let limit = limit.min(i64::MAX.unsigned_abs());
-    let values = vec![
-        after.version.into(),
-        after.position.unwrap_or(i64::MAX).into(),
-        limit.into(),
-    ];
-    let rows = db
-        .query_all_raw(dialect.statement(statement(dialect, limit), values))
-        .await?;
+    let rows = db.query_all_raw(statement(db, after, limit)).await?;
     let first = rows
         .first()
         .ok_or_else(|| DbErr::RecordNotFound("the dataset's row is missing".to_owned()))?;
@@ -148,15 +141,27 @@ pub async fn page(db: &DatabaseConnection, after: At, limit: u64) -> Result<Page
     })
 }
 
+/// What [`page`] asks, for whoever wants to know how a database goes about it.
+pub fn statement(db: &DatabaseConnection, after: At, limit: u64) -> Statement {
+    let dialect = Dialect::of(db);
+    let values = vec![
+        after.version.into(),
+        after.position.unwrap_or(i64::MAX).into(),
+        i64::try_from(limit).unwrap_or(i64::MAX).into(),
+    ];
+    dialect.statement(sql(dialect, limit), values)
+}
+
 /// Each commit's changes are read in their order, and as few of them as can be on the page: one commit
 /// can hold a million.
-fn statement(dialect: Dialect, limit: u64) -> String {
+fn sql(dialect: Dialect, limit: u64) -> String {
     const LOGGED: &str = "d.version AS log_version, c.position AS log_position, \
          d.committed_at AS log_committed_at, c.event_id AS log_event, c.kind AS log_kind, \
          c.revealed AS log_revealed, c.changes AS log_changes";
     // The last condition is for what the release before this one has logged: it hides nothing.
     const OF_COMMIT: &str = "c.run_id = d.run_id \
-         AND c.position > CASE WHEN d.version = $1 THEN $2 ELSE -1 END AND NOT c.hidden \
+         AND c.position > CASE WHEN d.version = $1 THEN CAST($2 AS bigint) ELSE -1 END \
+         AND NOT c.hidden \
          AND coalesce((SELECT x.ever_online FROM event x WHERE x.id = c.event_id), true)";
     let most = plannable(limit);
     let logged = match dialect {

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use futures::TryStreamExt;
 use sea_orm::prelude::Json;
-use sea_orm::{DatabaseConnection, DbErr, FromQueryResult, StreamTrait};
+use sea_orm::{DatabaseConnection, DbErr, FromQueryResult, Statement, StreamTrait};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
@@ -85,10 +85,7 @@ pub async fn of_event(
     before: Option<i64>,
     limit: u64,
 ) -> Result<(Version, Option<History>), DbErr> {
-    let dialect = Dialect::of(db);
-    let mut rows = db
-        .stream_raw(dialect.statement(statement(), vec![id.into()]))
-        .await?;
+    let mut rows = db.stream_raw(statement(db, id)).await?;
     let first = rows
         .try_next()
         .await?
@@ -125,9 +122,10 @@ pub async fn of_event(
     Ok((version, Some(history)))
 }
 
-/// The event's row comes with its newest change only, for it can be large.
-fn statement() -> String {
-    format!(
+/// What [`of_event`] asks, for whoever wants to know how a database goes about it. The event's row comes
+/// with its newest change only, for it can be large.
+pub fn statement(db: &DatabaseConnection, id: Uuid) -> Statement {
+    let sql = format!(
         "SELECT s.version AS now_version, s.epoch AS now_epoch, l.*, p.name AS provider, e.* \
          FROM (SELECT version, epoch FROM dataset LIMIT 1) s \
          LEFT JOIN (SELECT d.version AS log_version, c.position AS log_position, \
@@ -140,7 +138,8 @@ fn statement() -> String {
          LEFT JOIN event e ON e.id = $1 AND coalesce(l.log_nth, 1) = 1 \
          LEFT JOIN provider p ON p.id = e.provider_id \
          ORDER BY l.log_version DESC"
-    )
+    );
+    Dialect::of(db).statement(sql, vec![id.into()])
 }
 
 /// What is told of the event at the point in the log that has been reached.

@@ -6,7 +6,7 @@
 mod counts;
 mod find;
 mod single;
-mod statement;
+mod statements;
 
 use chrono::{DateTime, Utc};
 use futures::stream::{self, BoxStream};
@@ -20,9 +20,9 @@ use crate::dialect::Dialect;
 use crate::event;
 
 pub use counts::{ProviderCounts, counts};
-pub use find::{Found, Gone, Position, Search, find};
+pub use find::{Found, Gone, Position, Search, find, statement};
 pub use single::{WithProvider, event_of};
-pub(crate) use statement::plannable;
+pub(crate) use statements::plannable;
 
 /// The time that one asks about; an open end has no limit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

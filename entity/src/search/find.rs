@@ -3,10 +3,10 @@
 use chrono::{DateTime, NaiveDateTime, Utc};
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
-use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, QueryResult, StreamTrait};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, QueryResult, Statement, StreamTrait};
 use uuid::Uuid;
 
-use super::statement::Statements;
+use super::statements::Statements;
 use crate::dataset::Version;
 use crate::dialect::Dialect;
 use crate::event::Zones;
@@ -138,6 +138,13 @@ pub async fn find<'a>(
             return Ok((read_version(&row)?, stream::empty().boxed()));
         }
     }
+}
+
+/// What [`find`] asks, for whoever wants to know how a database goes about it.
+pub fn statement(db: &DatabaseConnection, search: &Search) -> Statement {
+    let dialect = Dialect::of(db);
+    let statements = Statements::of(search, dialect);
+    dialect.statement(statements.found, statements.values)
 }
 
 pub(super) fn read_version(row: &QueryResult) -> Result<Version, DbErr> {
