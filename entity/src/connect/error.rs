@@ -40,7 +40,7 @@ pub enum ConnectError {
         /// How long was waited.
         seconds: u64,
     },
-    /// The network does not lead to it, or its name is not known.
+    /// Its name is not known, the network does not lead there, or who is there hangs up.
     #[error(
         "the database at {url} can't be reached: {reason}; check the address and that it runs there"
     )]
@@ -82,8 +82,7 @@ pub(super) fn timed_out(error: &DbErr) -> bool {
     }
 }
 
-/// Whether nothing of the server was reached, not even its refusal: its name is not known, or the
-/// network does not lead there.
+/// Whether nothing of the server was reached, not even a refusal in its own words.
 pub(super) fn unreachable(error: &DbErr) -> bool {
     match error {
         DbErr::Conn(RuntimeErr::SqlxError(error)) => matches!(**error, sqlx::Error::Io(_)),
