@@ -143,8 +143,9 @@ async fn rows(connection: &DatabaseConnection) -> Result<u64, DbErr> {
 
 async fn text(connection: &DatabaseConnection, sql: &str) -> String {
     let statement = Statement::from_string(DbBackend::Postgres, sql);
-    let row = connection.query_one_raw(statement).await.unwrap();
-    row.unwrap().try_get_by_index(0).unwrap()
+    let row = connection.query_one_raw(statement).await;
+    let row = row.unwrap_or_else(|error| panic!("{sql}: {error}"));
+    row.expect("one row").try_get_by_index(0).expect("a text")
 }
 
 #[tokio::test]
