@@ -2,13 +2,23 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
+use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use entity::dataset::Version;
 use entity::{Database, DbErr};
+use tokio::sync::{Mutex, Notify};
 use tokio_util::sync::CancellationToken;
 
+use crate::admission::Admission;
+use crate::cache::Cache;
+use crate::flight::Flights;
+use crate::providers::Listing;
+use crate::reader::Outcome;
+use crate::reader::large::Larges;
+use crate::shared_cache::SharedCache;
+use crate::spool::Spools;
+use crate::standing::{Lag, Standing};
 use crate::{Config, Error, openapi_json};
 
 /// What every handler works with. Cheap to clone.
@@ -20,19 +30,41 @@ struct Inner {
     config: Config,
     db: Database,
     shutdown: CancellationToken,
-    schema_seen: AtomicBool,
     openapi: Bytes,
+    standing: ArcSwapOption<Standing>,
+    looking: Mutex<Lag>,
+    poke: Notify,
+    cache: Cache,
+    shared: Option<SharedCache>,
+    flights: Flights<Outcome>,
+    larges: Larges,
+    spools: Spools,
+    admission: Admission,
+    listing: Listing,
 }
 
 impl Context {
     /// Readiness ends when `shutdown` fires.
     pub fn new(config: Config, db: Database, shutdown: CancellationToken) -> Self {
+        let cache = Cache::new(config.cache_bytes);
+        let shared = config.shared_cache.clone();
+        let spools = Spools::new(config.spool_folder.clone(), config.spool_bytes);
+        let admission = Admission::new(config.queries, config.waiting);
         Self(Arc::new(Inner {
             config,
             db,
             shutdown,
-            schema_seen: AtomicBool::new(false),
             openapi: openapi_json().into(),
+            standing: ArcSwapOption::empty(),
+            looking: Mutex::default(),
+            poke: Notify::new(),
+            cache,
+            shared,
+            flights: Flights::default(),
+            larges: Larges::default(),
+            spools,
+            admission,
+            listing: Listing::default(),
         }))
     }
 
@@ -48,8 +80,64 @@ impl Context {
         self.0.openapi.clone()
     }
 
+    pub(crate) fn cache(&self) -> &Cache {
+        &self.0.cache
+    }
+
+    pub(crate) fn shared(&self) -> Option<&SharedCache> {
+        self.0.shared.as_ref()
+    }
+
+    pub(crate) fn flights(&self) -> &Flights<Outcome> {
+        &self.0.flights
+    }
+
+    pub(crate) fn larges(&self) -> &Larges {
+        &self.0.larges
+    }
+
+    pub(crate) fn spools(&self) -> &Spools {
+        &self.0.spools
+    }
+
+    pub(crate) fn admission(&self) -> &Admission {
+        &self.0.admission
+    }
+
+    pub(crate) fn listing(&self) -> &Listing {
+        &self.0.listing
+    }
+
+    /// Fires when the process is to stop.
+    pub(crate) fn shutdown(&self) -> &CancellationToken {
+        &self.0.shutdown
+    }
+
     pub(crate) fn is_draining(&self) -> bool {
         self.0.shutdown.is_cancelled()
+    }
+
+    /// What was adopted last, if anything was.
+    pub(crate) fn present(&self) -> Option<Arc<Standing>> {
+        self.0.standing.load_full()
+    }
+
+    pub(crate) fn replace(&self, standing: Standing) {
+        self.0.standing.store(Some(Arc::new(standing)));
+    }
+
+    /// Held during a look, so that one comes after the other.
+    pub(crate) fn looking(&self) -> &Mutex<Lag> {
+        &self.0.looking
+    }
+
+    /// Asks for a look soon: something newer than what was adopted has been seen.
+    pub(crate) fn poke(&self) {
+        self.0.poke.notify_one();
+    }
+
+    pub(crate) async fn poked(&self) {
+        self.0.poke.notified().await;
     }
 
     /// Waits for the database, but not for longer than it may take to answer.
@@ -64,19 +152,15 @@ impl Context {
         }
     }
 
-    /// The dataset's present version.
+    /// The dataset's present version, asked of the database itself.
     pub(crate) async fn version(&self) -> Result<Version, Error> {
-        self.read(entity::dataset::version(&self.db().read)).await
+        self.read(entity::dataset::version(&self.db().watch().read))
+            .await
     }
 
     /// Whether the schema has been there at least once: an outage after that is answered with 503
     /// request by request, and taking all replicas out of service would help nobody.
     pub(crate) async fn has_seen_schema(&self) -> bool {
-        if self.0.schema_seen.load(Ordering::Relaxed) {
-            return true;
-        }
-        let seen = self.version().await.is_ok();
-        self.0.schema_seen.fetch_or(seen, Ordering::Relaxed);
-        seen
+        self.present().is_some() || self.standing().await.is_ok()
     }
 }

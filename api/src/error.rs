@@ -1,6 +1,7 @@
 //! The only type that becomes an error response, in the contract's envelope.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
@@ -19,13 +20,17 @@ use uuid::Uuid;
 
 use crate::query::Invalid;
 use crate::render::{DATASET_VERSION, Nothing, dataset_version};
+use crate::spool::SpoolError;
 
 /// Seconds after which a request that met an outage may come again.
-const RETRY_AFTER: HeaderValue = HeaderValue::from_static("2");
+const AFTER_OUTAGE: HeaderValue = HeaderValue::from_static("2");
+
+/// Seconds after which a request that found too many others may come again.
+const AFTER_OVERLOAD: HeaderValue = HeaderValue::from_static("1");
 
 /// Why a request has no answer.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub(crate) enum Error {
     /// The query string can't be understood.
     #[error(transparent)]
     Query(#[from] Invalid),
@@ -40,7 +45,23 @@ pub enum Error {
     NoSuchEvent {
         /// Which.
         id: Uuid,
-        /// What was read.
+    },
+    /// What was asked for belongs to another epoch than the present one.
+    #[error(
+        "this belongs to a history of the events that has ended: start over with a search without \
+         a cursor, and go on from its header Dataset-Version"
+    )]
+    Ended {
+        /// The present one.
+        version: Version,
+    },
+    /// The log of changes has been pruned past what was asked for.
+    #[error(
+        "the log no longer goes back to `since`: read all events with /v1/events/search, then go on \
+         from its header Dataset-Version"
+    )]
+    Pruned {
+        /// The present one.
         version: Version,
     },
     /// There is no such route.
@@ -70,6 +91,26 @@ pub enum Error {
         /// How long was waited.
         limit: Duration,
     },
+    /// The database has less than what was promised when the request came.
+    #[error("the database has version {} and not yet {}", version.number, promised.number)]
+    Behind {
+        /// What the answer must be no older than.
+        promised: Version,
+        /// What the database has.
+        version: Version,
+    },
+    /// The database has not answered since the process began.
+    #[error("the database has not been seen yet")]
+    NeverSeen,
+    /// Too many requests wait already.
+    #[error("too many requests wait for the database")]
+    Overloaded,
+    /// A large answer found no room, or its file failed.
+    #[error("keep a large answer for its client")]
+    Spool(#[source] SpoolError),
+    /// Several requests that asked together failed together.
+    #[error(transparent)]
+    Shared(Arc<Error>),
     /// The request took too long.
     #[error("the request did not end within {limit:?}")]
     TimedOut {
@@ -93,13 +134,19 @@ impl Error {
             Self::Query(_) | Self::MalformedId => StatusCode::BAD_REQUEST,
             Self::NoSuchEvent { .. } | Self::NoSuchRoute => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Ended { .. } | Self::Pruned { .. } => StatusCode::GONE,
+            Self::Shared(error) => error.status(),
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UriTooLong { .. } => StatusCode::URI_TOO_LONG,
-            Self::DatabaseSilent { .. } | Self::TimedOut { .. } | Self::NotReady => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::DatabaseSilent { .. }
+            | Self::TimedOut { .. }
+            | Self::NotReady
+            | Self::Behind { .. }
+            | Self::NeverSeen
+            | Self::Overloaded
+            | Self::Spool(SpoolError::Full { .. }) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Database(error) if is_outage(error) => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Database(_) | Self::Panicked(_) | Self::Docs(_) => {
+            Self::Database(_) | Self::Panicked(_) | Self::Docs(_) | Self::Spool(_) => {
                 StatusCode::INTERNAL_SERVER_ERROR
             }
         }
@@ -117,9 +164,13 @@ impl Error {
             Self::UriTooLong { .. } => "uri_too_long",
             Self::NotReady => "not_ready",
             Self::TimedOut { .. } => "timed_out",
-            Self::DatabaseSilent { .. } => "unavailable",
+            Self::Ended { .. } => "epoch_ended",
+            Self::Pruned { .. } => "version_expired",
+            Self::Overloaded | Self::Spool(SpoolError::Full { .. }) => "overloaded",
+            Self::Shared(error) => error.code(),
+            Self::DatabaseSilent { .. } | Self::Behind { .. } | Self::NeverSeen => "unavailable",
             Self::Database(error) if is_outage(error) => "unavailable",
-            Self::Database(_) | Self::Panicked(_) | Self::Docs(_) => "internal",
+            Self::Database(_) | Self::Panicked(_) | Self::Docs(_) | Self::Spool(_) => "internal",
         }
     }
 
@@ -139,9 +190,26 @@ impl Error {
         }
     }
 
+    fn retry_after(&self) -> HeaderValue {
+        match self.code() {
+            "overloaded" => AFTER_OVERLOAD,
+            _ => AFTER_OUTAGE,
+        }
+    }
+
+    /// The present version, where the error tells one.
+    fn version(&self) -> Option<Version> {
+        match self {
+            Self::Ended { version } | Self::Pruned { version } => Some(*version),
+            Self::Shared(error) => error.version(),
+            _ => None,
+        }
+    }
+
     /// The one place where a failed request is logged.
     fn log(&self) {
-        if matches!(self, Self::NotReady) {
+        // Who sheds load has no time for a line each.
+        if matches!(self, Self::NotReady | Self::Overloaded) {
             return;
         }
         match self.status() {
@@ -167,19 +235,14 @@ impl IntoResponse for Error {
     fn into_response(self) -> Response {
         self.log();
         let status = self.status();
-        let body = ErrorEnvelope {
-            error: ErrorDetail {
-                code: self.code(),
-                message: self.message(),
-            },
-            data: Nothing,
-        };
-        let mut response = (status, Json(body)).into_response();
+        let mut response = (status, Json(ErrorEnvelope::of(&self))).into_response();
         let headers = response.headers_mut();
+        // An error is nobody's answer but its client's.
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if status == StatusCode::SERVICE_UNAVAILABLE {
-            headers.insert(header::RETRY_AFTER, RETRY_AFTER);
+            headers.insert(header::RETRY_AFTER, self.retry_after());
         }
-        if let Self::NoSuchEvent { version, .. } = self {
+        if let Some(version) = self.version() {
             headers.insert(DATASET_VERSION, dataset_version(version));
         }
         response
@@ -187,7 +250,7 @@ impl IntoResponse for Error {
 }
 
 /// Whether the database could not be had, as opposed to not having understood us.
-fn is_outage(error: &DbErr) -> bool {
+pub(crate) fn is_outage(error: &DbErr) -> bool {
     match error {
         DbErr::ConnectionAcquire(_) | DbErr::Conn(_) => true,
         DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error)) => {
@@ -232,6 +295,22 @@ pub(crate) struct ErrorEnvelope {
     /// Always null.
     #[schema(value_type = Option<Object>, required)]
     data: Nothing,
+}
+
+impl ErrorEnvelope {
+    pub(crate) fn of(error: &Error) -> Self {
+        Self {
+            error: ErrorDetail {
+                code: error.code(),
+                message: error.message(),
+            },
+            data: Nothing,
+        }
+    }
+
+    pub(crate) fn to_json(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("an error is made of two strings")
+    }
 }
 
 #[derive(Debug, Serialize, ToSchema)]

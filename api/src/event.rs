@@ -1,18 +1,20 @@
 //! `GET /v1/events/{id}`: everything about one event.
 
+use axum::body::Body;
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, RawQuery, State};
-use axum::response::Response;
+use axum::extract::{Path, Request, State};
+use axum::http::Response;
 use chrono::{DateTime, NaiveDate, Utc};
-use entity::event::{SellMode, Zone};
-use entity::search::Event;
+use entity::event::{Content, SellMode, Zone};
+use entity::search::WithProvider;
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::error::{ErrorEnvelope, Failures};
-use crate::render::{Envelope, LocalTime, Price, json_of, nullable_price};
-use crate::{Context, Error, query};
+use crate::question::Question;
+use crate::render::{Envelope, LocalTime, Price, nullable_price};
+use crate::{Context, Error, query, route};
 
 /// Everything about one event
 ///
@@ -25,49 +27,56 @@ use crate::{Context, Error, query};
     params(("id" = Uuid, Path, description = "The event's id, as a search gives it.",
             example = "dd8d2fd1-87f2-55d4-9464-032d553cbb6f")),
     responses(
-        (status = 200, description = "The event.", body = Envelope<EventDetails>,
-         headers(("Dataset-Version" = String,
-                  description = "State of the events that the answer belongs to: EPOCH-NUMBER."))),
+        (status = 200, description = "The event.", body = Envelope<EventDetails>),
         (status = 400, description = "The id is no UUID, or there are parameters.",
          body = ErrorEnvelope),
-        (status = 404, description = "There is no such event.", body = ErrorEnvelope,
-         headers(("Dataset-Version" = String,
-                  description = "State of the events that the answer belongs to: EPOCH-NUMBER."))),
+        (status = 404, description = "There is no such event.", body = ErrorEnvelope),
         Failures,
     )
 )]
 pub(crate) async fn event(
     State(context): State<Context>,
     id: Result<Path<String>, PathRejection>,
-    RawQuery(query): RawQuery,
-) -> Result<Response, Error> {
-    query::nothing(query.as_deref())?;
-    let id = parse_id(id)?;
-    let answer = entity::search::event(context.db(), id);
-    match context.read(answer).await? {
-        (version, Some(event)) => {
-            let body = Envelope::new(EventDetails::from(event));
-            Ok(json_of(version, body.to_json()))
-        }
-        (version, None) => Err(Error::NoSuchEvent { id, version }),
-    }
+    request: Request,
+) -> Result<Response<Body>, Error> {
+    let (request, _) = request.into_parts();
+    query::nothing(request.uri.query())?;
+    let question = Question::Event(event_id(id)?);
+    let standing = context.standing().await?;
+    route::answer(&context, &standing, question, &request).await
 }
 
 /// Only the hyphenated form, so that an event has one address.
-fn parse_id(id: Result<Path<String>, PathRejection>) -> Result<Uuid, Error> {
+pub(crate) fn event_id(id: Result<Path<String>, PathRejection>) -> Result<Uuid, Error> {
     id.ok()
         .filter(|Path(id)| id.len() == uuid::fmt::Hyphenated::LENGTH)
         .and_then(|Path(id)| Uuid::try_parse(&id).ok())
         .ok_or(Error::MalformedId)
 }
 
-/// Everything about one event. Dates and times are local to it; instants are in UTC.
+/// Everything about one event.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct EventDetails {
     /// Identifier of the event, for ever.
     id: Uuid,
     /// Name of its provider.
     provider: String,
+    #[serde(flatten)]
+    state: EventState,
+    /// Whether it was ever sold online: a search has only those that were.
+    ever_online: bool,
+    /// When it first came.
+    first_seen_at: DateTime<Utc>,
+    /// When anything about it last changed.
+    changed_at: DateTime<Utc>,
+    /// When it left its provider's feed.
+    #[schema(required)]
+    gone_at: Option<DateTime<Utc>>,
+}
+
+/// What a feed says of an event. Dates and times are local to it; instants are in UTC.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct EventState {
     /// The provider's id of what is staged.
     base_id: String,
     /// The provider's id of the event, unique within its base.
@@ -107,23 +116,11 @@ pub(crate) struct EventDetails {
     /// Whether it is sold online now.
     #[schema(value_type = SellModeName)]
     sell_mode: SellMode,
-    /// Whether it was ever sold online: a search has only those that were.
-    ever_online: bool,
     /// Who organizes it.
     #[schema(required)]
     organizer_company_id: Option<String>,
     /// Parts of the venue, in its provider's order.
     zones: Vec<ZoneDetails>,
-    /// When it first came.
-    first_seen_at: DateTime<Utc>,
-    /// When anything about it last changed.
-    changed_at: DateTime<Utc>,
-    /// When it left its provider's feed.
-    #[schema(required)]
-    gone_at: Option<DateTime<Utc>>,
-    /// When its provider's feed last had it.
-    #[schema(required)]
-    last_seen_at: Option<DateTime<Utc>>,
 }
 
 /// Whether an event is sold online.
@@ -170,34 +167,41 @@ impl From<Zone> for ZoneDetails {
     }
 }
 
-impl From<Event> for EventDetails {
-    fn from(found: Event) -> Self {
+impl From<WithProvider> for EventDetails {
+    fn from(found: WithProvider) -> Self {
         let event = found.event;
         Self {
             id: event.id,
             provider: found.provider,
-            base_id: event.base_id,
-            event_id: event.event_id,
-            title: event.title,
-            start_date: event.starts_local.date(),
-            start_time: LocalTime(event.starts_local.time()),
-            end_date: event.ends_local.map(|at| at.date()),
-            end_time: event.ends_local.map(|at| LocalTime(at.time())),
-            starts_at: event.starts_at,
-            ends_at: event.ends_at,
-            min_price: event.min_price.map(Price),
-            max_price: event.max_price.map(Price),
-            sell_from: event.sell_from,
-            sell_to: event.sell_to,
-            sold_out: event.sold_out,
-            sell_mode: event.sell_mode,
             ever_online: event.ever_online,
-            organizer_company_id: event.organizer_company_id,
-            zones: event.zones.0.into_iter().map(ZoneDetails::from).collect(),
             first_seen_at: event.first_seen_at,
             changed_at: event.changed_at,
             gone_at: event.gone_at,
-            last_seen_at: found.last_seen_at,
+            state: event.into_content().into(),
+        }
+    }
+}
+
+impl From<Content> for EventState {
+    fn from(content: Content) -> Self {
+        Self {
+            base_id: content.base_id,
+            event_id: content.event_id,
+            title: content.title,
+            start_date: content.starts_local.date(),
+            start_time: LocalTime(content.starts_local.time()),
+            end_date: content.ends_local.map(|at| at.date()),
+            end_time: content.ends_local.map(|at| LocalTime(at.time())),
+            starts_at: content.starts_at,
+            ends_at: content.ends_at,
+            min_price: content.min_price.map(Price),
+            max_price: content.max_price.map(Price),
+            sell_from: content.sell_from,
+            sell_to: content.sell_to,
+            sold_out: content.sold_out,
+            sell_mode: content.sell_mode,
+            organizer_company_id: content.organizer_company_id,
+            zones: content.zones.into_iter().map(ZoneDetails::from).collect(),
         }
     }
 }

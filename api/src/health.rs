@@ -93,6 +93,11 @@ pub(crate) async fn readyz(State(context): State<Context>) -> Result<Response, E
     }
 }
 
+/// Whether a path is asked by probes, which are answered however much there is to do.
+pub(crate) fn is_probe(path: &str) -> bool {
+    matches!(path, "/healthz" | "/readyz" | "/v1/health")
+}
+
 const NO_STORE: header::HeaderValue = header::HeaderValue::from_static("no-store");
 
 fn probe() -> Response {

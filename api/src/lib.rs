@@ -1,46 +1,97 @@
 //! HTTP in, events out.
 //!
-//! Reads answer from the database alone: none of them writes, and none waits for a provider or for
-//! the queue. Search keeps to a published contract, `contract/search.openapi.yaml`; every other
+//! Reads answer from the database and from caches of what it said: none of them writes, and none waits
+//! for a provider or for the queue. Search keeps to a published contract, `contract/search.openapi.yaml`; every other
 //! route speaks in its envelope, errors included.
 
+mod admission;
+mod cache;
+mod cache_control;
+mod change;
 mod context;
+mod cursor;
+mod difference;
 mod docs;
+mod encoding;
+mod entry;
 mod error;
 mod event;
+mod flight;
+mod follow;
+mod front;
 mod health;
+mod history;
 mod limits;
 mod openapi;
+mod paced;
 mod providers;
 mod query;
+mod question;
+mod reader;
 mod render;
+mod respond;
+mod route;
 mod router;
 mod search;
+mod serve;
+mod shared_cache;
+mod spool;
+mod standing;
 mod trace;
 
-use std::future::IntoFuture;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::Context as _;
-use axum::serve::ListenerExt;
 use entity::Database;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+pub use cache_control::CacheControl;
 pub use context::Context;
-pub use error::Error;
+use error::Error;
+pub use front::{Answering, Payload, Service};
 pub use openapi::{openapi, openapi_json};
-pub use router::router;
+use router::router;
+pub use shared_cache::SharedCache;
 
 /// How the API behaves. Where it listens and what it reads from are arguments of [`run`].
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Longest wait for the database's first answer to a request; then it counts as unreachable.
     pub database_timeout: Duration,
-    /// Longest time for a whole request.
+    /// Longest time for a whole request, up to the beginning of its answer.
     pub request_timeout: Duration,
-    /// Longest time for open requests to end once shutdown is asked for.
+    /// How long the process is not ready but still takes requests, once shutdown is asked for: time
+    /// for whoever balances the load to notice.
+    pub drain_delay: Duration,
+    /// Longest time after that for open requests to end.
     pub drain_timeout: Duration,
+    /// What caches between us and the client may do.
+    pub cache_control: CacheControl,
+    /// Bytes of memory for answers that are kept.
+    pub cache_bytes: u64,
+    /// A Redis in which processes share their answers.
+    pub shared_cache: Option<SharedCache>,
+    /// Requests that read the database at once.
+    pub queries: usize,
+    /// Requests that may wait for that. Whoever comes then is turned away.
+    pub waiting: usize,
+    /// Folder for answers that are too large for memory; the system's for temporary files without it.
+    pub spool_folder: Option<PathBuf>,
+    /// Bytes that all such answers may take at once.
+    pub spool_bytes: u64,
+    /// How long a replica may lack a commit before the primary is read instead.
+    pub replica_lag: Duration,
+    /// Connections at once. Beyond them only probes are answered.
+    pub connections: usize,
+    /// Longest time for a request's head to come, and for a connection to be idle.
+    pub header_timeout: Duration,
+    /// A client has to take [`Config::least_write`] bytes of an answer in each such period.
+    pub write_timeout: Duration,
+    /// See [`Config::write_timeout`].
+    pub least_write: usize,
+    /// Whether answers that are at hand get a span each, because someone collects them.
+    pub spans_of_hits: bool,
     /// The build, as `/v1/health` tells it.
     pub version: String,
 }
@@ -50,7 +101,21 @@ impl Default for Config {
         Self {
             database_timeout: Duration::from_secs(2),
             request_timeout: Duration::from_secs(30),
+            drain_delay: Duration::ZERO,
             drain_timeout: Duration::from_secs(10),
+            cache_control: CacheControl::default(),
+            cache_bytes: 64 * 1024 * 1024,
+            shared_cache: None,
+            queries: 10,
+            waiting: 512,
+            spool_folder: None,
+            spool_bytes: 2 * 1024 * 1024 * 1024,
+            replica_lag: Duration::from_secs(5),
+            connections: 10_000,
+            header_timeout: Duration::from_secs(30),
+            write_timeout: Duration::from_secs(10),
+            least_write: 64 * 1024,
+            spans_of_hits: false,
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }
     }
@@ -60,30 +125,17 @@ impl Default for Config {
 /// is over; connections that are still open then end with the process.
 ///
 /// # Errors
-/// The listener failed for good.
+/// None at present: a listener that fails is tried again.
 pub async fn run(
     config: Config,
     listener: TcpListener,
     db: Database,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
-    let drain_timeout = config.drain_timeout;
-    let router = router(Context::new(config, db, shutdown.clone()));
-    // Answers are small and written whole: waiting to fill a packet only delays them. Where the
-    // option can't be set the answers are late, not wrong.
-    let listener = listener.tap_io(|connection| drop(connection.set_nodelay(true)));
-    let serving = axum::serve(listener, router)
-        .with_graceful_shutdown(shutdown.clone().cancelled_owned())
-        .into_future();
-    let deadline = async {
-        shutdown.cancelled().await;
-        tokio::time::sleep(drain_timeout).await;
-    };
+    let context = Context::new(config, db, shutdown);
     tokio::select! {
-        served = serving => served.context("serve HTTP"),
-        () = deadline => {
-            tracing::warn!(?drain_timeout, "requests are cut off: they did not end in time");
-            Ok(())
-        }
+        () = context.follow() => {}
+        () = serve::serve(context.clone(), listener) => {}
     }
+    Ok(())
 }

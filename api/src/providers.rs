@@ -1,47 +1,172 @@
 //! `GET /v1/providers`: where events come from, and how fresh they are.
 
-use axum::extract::{RawQuery, State};
-use axum::response::Response;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, VARY};
+use axum::http::{HeaderValue, Response};
+use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use entity::provider::Summary;
+use entity::dataset::Version;
+use entity::provider::Freshness;
+use entity::search::ProviderCounts;
+use futures::FutureExt;
 use serde::Serialize;
+use tokio::time::Instant;
 use url::Url;
 use utoipa::ToSchema;
 
+use crate::encoding::Encoding;
 use crate::error::{ErrorEnvelope, Failures};
-use crate::render::{Envelope, json_of};
+use crate::flight::Flights;
+use crate::reader::{Layer, compress, source};
+use crate::render::{DATASET_VERSION, Envelope, dataset_version};
+use crate::respond::mark;
+use crate::standing::Standing;
 use crate::{Context, Error, query};
 
 /// Lists the providers and how fresh their events are
 ///
-/// By name, without those that were retired.
+/// By name, without those that were retired. Freshness comes from syncs, not from events: it is not
+/// tied to the version that the header `Dataset-Version` names, and at most a quarter of a second old.
 #[utoipa::path(
     get,
     path = "/v1/providers",
     operation_id = "listProviders",
     tag = "providers",
     responses(
-        (status = 200, description = "The providers.", body = Envelope<ProviderList>,
-         headers(("Dataset-Version" = String,
-                  description = "State of the events that the answer belongs to, or one that \
-                                 was there right before: EPOCH-NUMBER."))),
+        (status = 200, description = "The providers.", body = Envelope<ProviderList>),
         (status = 400, description = "There are parameters.", body = ErrorEnvelope),
         Failures,
     )
 )]
 pub(crate) async fn providers(
     State(context): State<Context>,
-    RawQuery(query): RawQuery,
-) -> Result<Response, Error> {
-    query::nothing(query.as_deref())?;
-    // First the version: what is counted is then at least as new as what the header says.
-    let version = context.version().await?;
-    let summaries = context
-        .read(entity::provider::list(&context.db().read))
-        .await?;
-    let providers = summaries.into_iter().map(Provider::from).collect();
-    let body = Envelope::new(ProviderList { providers });
-    Ok(json_of(version, body.to_json()))
+    request: Request,
+) -> Result<Response<Body>, Error> {
+    let (request, _) = request.into_parts();
+    query::nothing(request.uri.query())?;
+    let standing = context.standing().await?;
+    let (listed, layer, stale_for) = listed(&context, &standing).await?;
+    let encoding = Encoding::negotiate(request.headers.get_all(ACCEPT_ENCODING));
+    let coded = match encoding {
+        Encoding::Identity => None,
+        _ => compress(encoding, listed.body.clone()).await,
+    };
+    let mut response = Response::new(Body::empty());
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(DATASET_VERSION, dataset_version(listed.version));
+    headers.insert(CACHE_CONTROL, context.config().cache_control.header());
+    headers.insert(VARY, HeaderValue::from_static("accept-encoding"));
+    if coded.is_some()
+        && let Some(name) = encoding.name()
+    {
+        headers.insert(CONTENT_ENCODING, name);
+    }
+    mark(headers, layer, stale_for);
+    *response.body_mut() = coded.unwrap_or_else(|| listed.body.clone()).into();
+    Ok(response)
+}
+
+/// For how long a list is given out before it is read anew.
+const FRESH: Duration = Duration::from_millis(250);
+
+/// The last list, and what it was made from.
+#[derive(Debug, Default)]
+pub(crate) struct Listing {
+    reading: Flights<Result<Arc<Listed>, Arc<Error>>>,
+    last: Mutex<Option<Arc<Listed>>>,
+}
+
+/// A list of all providers.
+#[derive(Debug)]
+pub(crate) struct Listed {
+    version: Version,
+    /// Of that version: they change only with it, and to count takes a walk through all events.
+    counts: Arc<[ProviderCounts]>,
+    at: Instant,
+    body: Bytes,
+}
+
+impl Listing {
+    fn last(&self) -> Option<Arc<Listed>> {
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        last.clone()
+    }
+
+    fn replace(&self, listed: &Arc<Listed>) {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        *last = Some(Arc::clone(listed));
+    }
+}
+
+async fn listed(
+    context: &Context,
+    standing: &Arc<Standing>,
+) -> Result<(Arc<Listed>, Layer, Option<Duration>), Error> {
+    let last = context.listing().last();
+    if let Some(last) = &last
+        && last.at.elapsed() <= FRESH
+        && standing.accepts(last.version)
+    {
+        return Ok((Arc::clone(last), Layer::Hit, standing.stale_for()));
+    }
+    let (context_, standing_) = (context.clone(), Arc::clone(standing));
+    let name = format!("{} {}", standing.version.epoch, standing.version.number);
+    let reading = context.listing().reading.join(name, move || {
+        async move { read(&context_, &standing_).await.map_err(Arc::new) }.boxed()
+    });
+    match (reading.await, last) {
+        (Ok(listed), _) => Ok((listed, Layer::Miss, None)),
+        (Err(error), Some(last))
+            if error.is_outage() && last.version.epoch == standing.version.epoch =>
+        {
+            let stale_for = last.at.elapsed();
+            Ok((last, Layer::Hit, Some(stale_for)))
+        }
+        (Err(error), _) => Err(Error::Shared(error)),
+    }
+}
+
+async fn read(context: &Context, standing: &Standing) -> Result<Arc<Listed>, Error> {
+    let limit = context.config().database_timeout;
+    let deadline = Instant::now() + limit;
+    let _place = context.admission().enter(deadline, limit).await?;
+    let known = context.listing().last();
+    let counted = known
+        .filter(|known| known.version == standing.version)
+        .map(|known| (known.version, Arc::clone(&known.counts)));
+    let reading = source::of_standing(context, standing, deadline, |db, primary| {
+        let (standing, counted) = (standing.clone(), counted.clone());
+        async move {
+            let (version, counts) = match counted {
+                Some(counted) => counted,
+                None => {
+                    let (version, counts) = entity::search::counts(&db).await?;
+                    source::check(&standing, version, primary)?;
+                    (version, counts.into())
+                }
+            };
+            let freshness = entity::provider::freshness(&db).await?;
+            Ok((version, counts, freshness))
+        }
+    });
+    let (version, counts, freshness) = reading.await?;
+    let providers = freshness
+        .into_iter()
+        .map(|provider| Provider::new(provider, &counts))
+        .collect();
+    let listed = Arc::new(Listed {
+        version,
+        counts,
+        at: Instant::now(),
+        body: Envelope::new(ProviderList { providers }).to_json().into(),
+    });
+    context.listing().replace(&listed);
+    Ok(listed)
 }
 
 /// The providers, by name.
@@ -75,28 +200,36 @@ pub(crate) struct Provider {
     next_due_at: DateTime<Utc>,
     /// Whether its last success is older than twice its interval, or there was none.
     stale: bool,
-    /// Why its syncs are paused, if they are.
+    /// Whether its syncs are paused.
+    paused: bool,
+    /// Why, if they are.
     #[schema(required)]
     paused_reason: Option<String>,
     /// Failed runs since the last good one.
     consecutive_failures: i64,
 }
 
-impl From<Summary> for Provider {
-    fn from(summary: Summary) -> Self {
+impl Provider {
+    /// `counts` come by name.
+    fn new(provider: Freshness, counts: &[ProviderCounts]) -> Self {
+        let counted = counts
+            .binary_search_by(|counts| counts.provider.cmp(&provider.name))
+            .ok()
+            .map(|at| &counts[at]);
         Self {
-            host: host(&summary.url),
-            interval_seconds: seconds(summary.interval_ms),
-            name: summary.name,
-            format: summary.format,
-            timezone: summary.timezone,
-            events: summary.events,
-            events_gone: summary.events_gone,
-            last_success_at: summary.last_success_at,
-            next_due_at: summary.next_due_at,
-            stale: summary.stale,
-            paused_reason: summary.paused_reason,
-            consecutive_failures: summary.consecutive_failures,
+            host: host(&provider.url),
+            interval_seconds: seconds(provider.interval_ms),
+            events: counted.map_or(0, |counts| counts.events),
+            events_gone: counted.map_or(0, |counts| counts.events_gone),
+            name: provider.name,
+            format: provider.format,
+            timezone: provider.timezone,
+            last_success_at: provider.last_success_at,
+            next_due_at: provider.next_due_at,
+            stale: provider.stale,
+            paused: provider.paused,
+            paused_reason: provider.paused_reason,
+            consecutive_failures: provider.consecutive_failures,
         }
     }
 }

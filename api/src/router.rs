@@ -7,15 +7,17 @@ use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn;
 use axum::routing::get;
 use tower_http::catch_panic::CatchPanicLayer;
-use utoipa::OpenApi;
+use utoipa::OpenApi as _;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::openapi::Base;
-use crate::{Context, Error, docs, event, health, limits, openapi, providers, search, trace};
+use crate::{
+    Context, Error, change, docs, event, health, history, limits, openapi, providers, search, trace,
+};
 
-/// The whole API over `context`: what [`crate::run`] serves.
-pub fn router(context: Context) -> Router {
+/// The routes of the API over `context`; [`crate::Service`] is the whole of it.
+pub(crate) fn router(context: Context) -> Router {
     let request_timeout = context.config().request_timeout;
     let (router, _) = routes().split_for_parts();
     let router = router
@@ -30,6 +32,8 @@ pub(crate) fn routes() -> OpenApiRouter<Context> {
     OpenApiRouter::with_openapi(Base::openapi())
         .routes(routes!(search::search))
         .routes(routes!(event::event))
+        .routes(routes!(history::history))
+        .routes(routes!(change::changes))
         .routes(routes!(providers::providers))
         .routes(routes!(health::health))
         .routes(routes!(health::healthz))

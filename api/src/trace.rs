@@ -1,16 +1,18 @@
 //! One span a request, named and attributed as OpenTelemetry's semantic conventions for HTTP
 //! servers have it. It continues the trace of a client that sends one.
 
-use axum::extract::{MatchedPath, Request};
-use axum::http::Method;
+use axum::body::Body;
+use axum::extract::MatchedPath;
+use axum::http::{Method, Request, Response};
 use axum::middleware::Next;
-use axum::response::Response;
 use tracing::field::Empty;
 use tracing::{Instrument, Span, info_span};
 
 /// Runs the request within its span.
-pub(crate) async fn request(request: Request, next: Next) -> Response {
-    let span = span_of(&request);
+pub(crate) async fn request(request: Request<Body>, next: Next) -> Response<Body> {
+    // Few and bounded, unlike paths: what is no route has none.
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let span = span_of(&request, route.as_ref().map(MatchedPath::as_str));
     let response = next.run(request).instrument(span.clone()).await;
     let status = response.status();
     span.record("http.response.status_code", status.as_u16());
@@ -22,11 +24,15 @@ pub(crate) async fn request(request: Request, next: Next) -> Response {
     response
 }
 
-fn span_of(request: &Request) -> Span {
+/// The span of a request that was answered from what was at hand.
+pub(crate) fn hit<B, R>(request: &Request<B>, route: &str, response: &Response<R>) {
+    let span = span_of(request, Some(route));
+    span.record("http.response.status_code", response.status().as_u16());
+    span.record("fanfare.cache", "hit");
+}
+
+fn span_of<B>(request: &Request<B>, route: Option<&str>) -> Span {
     let method = method(request.method());
-    // Few and bounded, unlike paths: what is no route has none.
-    let route = request.extensions().get::<MatchedPath>();
-    let route = route.map(MatchedPath::as_str);
     let name = match (method, route) {
         ("_OTHER", None) => "HTTP".to_owned(),
         ("_OTHER", Some(route)) => format!("HTTP {route}"),
@@ -43,6 +49,9 @@ fn span_of(request: &Request) -> Span {
         http.response.status_code = Empty,
         url.scheme = "http",
         url.path = request.uri().path(),
+        url.query = request.uri().query(),
+        fanfare.cache = Empty,
+        fanfare.dataset.version = Empty,
         "error.type" = Empty,
     );
     let header = |name| request.headers().get(name)?.to_str().ok();

@@ -2,7 +2,7 @@ use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use tower::ServiceExt;
 
-use crate::world::{World, send};
+use crate::world::{Send, World};
 
 #[tokio::test]
 async fn bad_input_is_400_and_says_what_to_send() {
@@ -70,7 +70,7 @@ async fn a_wrong_method_is_405_in_the_envelope_with_what_is_allowed() {
     let world = World::sqlite().await;
     for address in ["/v1/events/search", "/v1/providers", "/healthz", "/docs/"] {
         for method in ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "BREW"] {
-            let answer = send(&world.router, method, address).await;
+            let answer = world.service.send(method, address, &[]).await;
             answer.error(405, "method_not_allowed");
             assert_eq!(answer.header("allow"), "GET,HEAD", "{method} {address}");
         }
@@ -78,10 +78,11 @@ async fn a_wrong_method_is_405_in_the_envelope_with_what_is_allowed() {
 }
 
 #[tokio::test]
-async fn a_database_without_a_schema_is_500_and_nothing_is_told() {
+async fn a_database_without_a_schema_is_503_and_nothing_is_told() {
     let database = testkit::Database::sqlite_empty().await;
     let world = World::over(database).await;
-    let message = world.get("/v1/events/search").await.error(500, "internal");
+    let answer = world.get("/v1/events/search").await;
+    let message = answer.error(503, "unavailable");
     assert!(!message.contains("table"), "{message}");
 }
 
@@ -92,6 +93,6 @@ async fn a_read_ignores_a_small_body() {
         .uri("/v1/events/search")
         .body(Body::from("{}"))
         .unwrap();
-    let response = world.router.oneshot(request).await.unwrap();
+    let response = world.service.clone().oneshot(request).await.unwrap();
     assert_eq!(response.status(), StatusCode::OK);
 }

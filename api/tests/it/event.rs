@@ -34,7 +34,7 @@ async fn an_event_is_told_in_full(world: World) {
     let mut json = answer.json();
     assert_eq!(json["error"], Value::Null);
     let found = json["data"].as_object_mut().unwrap();
-    for instant in ["first_seen_at", "changed_at", "last_seen_at"] {
+    for instant in ["first_seen_at", "changed_at"] {
         let value = found.remove(instant).unwrap();
         let value = value.as_str().unwrap();
         assert!(value.ends_with('Z'), "{instant}: {value}");
@@ -88,9 +88,7 @@ async fn an_event_that_left_its_feed_tells_when(world: World) {
     store(&world.db, std::slice::from_ref(&gone), &[]).await;
     store(&world.db, &[], &[id(&gone)]).await;
     let json = world.get(&format!("/v1/events/{}", id(&gone))).await.json();
-    let gone_at = &json["data"]["gone_at"];
-    assert!(gone_at.is_string());
-    assert_eq!(*gone_at, json["data"]["last_seen_at"]);
+    assert!(json["data"]["gone_at"].is_string(), "{json}");
 }
 
 async fn an_id_that_is_no_uuid_is_400(world: World) {

@@ -36,6 +36,7 @@ async fn a_provider_tells_its_events_and_its_freshness(world: World) {
             "events": 1,
             "events_gone": 1,
             "stale": false,
+            "paused": false,
             "paused_reason": null,
             "consecutive_failures": 0,
         }]})

@@ -3,7 +3,7 @@ use entity::event::{Content, SellMode};
 use serde_json::Value;
 
 use crate::seed::{event, id, store};
-use crate::world::{World, send};
+use crate::world::{Send, World};
 
 crate::on_both_databases!(
     an_event_has_exactly_the_contracts_fields,
@@ -193,7 +193,7 @@ async fn the_dataset_version_rises_with_each_commit_that_changes_events(world: W
 async fn head_answers_like_get_without_a_body(world: World) {
     store(&world.db, &[event("1", &Utc::now().to_rfc3339())], &[]).await;
     let got = world.get("/v1/events/search").await;
-    let head = send(&world.router, "HEAD", "/v1/events/search").await;
+    let head = world.service.send("HEAD", "/v1/events/search", &[]).await;
     assert_eq!(head.status, got.status);
     assert_eq!(
         head.header("dataset-version"),

@@ -1,7 +1,6 @@
 //! A fresh database with the API over it.
 
-use api::{Config, Context};
-use axum::Router;
+use api::{Config, Context, Service};
 use axum::body::{Body, Bytes, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
 use serde_json::Value;
@@ -11,7 +10,8 @@ use tower::ServiceExt;
 pub(crate) struct World {
     pub(crate) db: entity::Database,
     pub(crate) shutdown: CancellationToken,
-    pub(crate) router: Router,
+    pub(crate) context: Context,
+    pub(crate) service: Service,
     _database: testkit::Database,
 }
 
@@ -28,17 +28,25 @@ impl World {
         let url = database.url().parse().unwrap();
         let db = entity::connect(&entity::Config::new(url)).await.unwrap();
         let shutdown = CancellationToken::new();
-        let router = router(&db, &shutdown, Config::default());
+        let context = Context::new(Config::default(), db.clone(), shutdown.clone());
+        let service = Service::new(context.clone());
         Self {
             db,
             shutdown,
-            router,
+            context,
+            service,
             _database: database,
         }
     }
 
+    /// The answer to a request that comes once the newest version is adopted.
     pub(crate) async fn get(&self, address: &str) -> Answer {
-        get(&self.router, address).await
+        self.get_with(address, &[]).await
+    }
+
+    pub(crate) async fn get_with(&self, address: &str, headers: &[(&str, &str)]) -> Answer {
+        self.context.look().await;
+        self.service.send("GET", address, headers).await
     }
 
     /// The titles that a search finds, in order.
@@ -52,27 +60,34 @@ impl World {
     }
 }
 
-pub(crate) fn router(
-    db: &entity::Database,
-    shutdown: &CancellationToken,
-    config: Config,
-) -> Router {
-    api::router(Context::new(config, db.clone(), shutdown.clone()))
+/// The API over `db` as `config` wants it.
+pub(crate) fn service(db: &entity::Database, config: Config) -> Service {
+    Service::new(Context::new(config, db.clone(), CancellationToken::new()))
 }
 
-pub(crate) async fn get(router: &Router, address: &str) -> Answer {
-    send(router, "GET", address).await
+/// Requests to a service without a socket.
+pub(crate) trait Send {
+    async fn send(&self, method: &str, address: &str, headers: &[(&str, &str)]) -> Answer;
+
+    async fn get(&self, address: &str) -> Answer {
+        self.send("GET", address, &[]).await
+    }
 }
 
-pub(crate) async fn send(router: &Router, method: &str, address: &str) -> Answer {
-    let request = Request::builder().method(method).uri(address);
-    let request = request.body(Body::empty()).unwrap();
-    let response = router.clone().oneshot(request).await.unwrap();
-    let (parts, body) = response.into_parts();
-    Answer {
-        status: parts.status,
-        headers: parts.headers,
-        body: to_bytes(body, usize::MAX).await.unwrap(),
+impl Send for Service {
+    async fn send(&self, method: &str, address: &str, headers: &[(&str, &str)]) -> Answer {
+        let mut request = Request::builder().method(method).uri(address);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Body::empty()).unwrap();
+        let response = self.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        Answer {
+            status: parts.status,
+            headers: parts.headers,
+            body: to_bytes(Body::new(body), usize::MAX).await.unwrap(),
+        }
     }
 }
 

@@ -1,0 +1,195 @@
+//! What every request meets first: answers that are at hand go out from here, without a future, a
+//! route or a span of their own. Everything else goes on to the router.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context as TaskContext, Poll};
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use axum::response::IntoResponse;
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use tower::ServiceExt;
+
+use crate::respond::respond_at_once;
+use crate::{Context, Error, health, router, trace};
+
+/// The whole API: what [`crate::run`] serves. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Service {
+    context: Context,
+    router: Router,
+}
+
+/// Where a request came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Peer(pub(crate) SocketAddr);
+
+impl Service {
+    /// The API over `context`.
+    pub fn new(context: Context) -> Self {
+        let router = router(context.clone());
+        Self { context, router }
+    }
+
+    /// Answers a request of `peer`.
+    pub(crate) fn answer<B>(&self, mut request: Request<B>, peer: Option<Peer>) -> Answering
+    where
+        B: HttpBody<Data = Bytes> + Send + 'static,
+        B::Error: Into<axum::BoxError>,
+    {
+        if let Some(response) = self.at_once(&request) {
+            return Answering::Now(Some(response));
+        }
+        if let Some(peer) = peer {
+            request.extensions_mut().insert(peer);
+        }
+        let router = self.router.clone();
+        Answering::Later(Box::pin(async move {
+            let Ok(response) = router.oneshot(request.map(Body::new)).await;
+            response.map(Payload::Streamed)
+        }))
+    }
+
+    fn at_once<B>(&self, request: &Request<B>) -> Option<Response<Payload>> {
+        if request.method() != Method::GET && request.method() != Method::HEAD {
+            return None;
+        }
+        let standing = self.context.present()?;
+        let address = request.uri().path_and_query()?.as_str();
+        let asked = self
+            .context
+            .cache()
+            .meaning(address, standing.version.epoch)?;
+        let response = respond_at_once(&self.context, &standing, &asked, request.headers())?;
+        if self.context.config().spans_of_hits {
+            trace::hit(request, asked.question.route(), &response);
+        }
+        Some(if request.method() == Method::HEAD {
+            without_body(response)
+        } else {
+            response.map(|body| Payload::Kept(Some(body)))
+        })
+    }
+
+    /// Answers when there are more connections than there may be: probes as ever, and everything else
+    /// with 503.
+    pub(crate) fn answer_beyond<B>(&self, request: Request<B>) -> Answering
+    where
+        B: HttpBody<Data = Bytes> + Send + 'static,
+        B::Error: Into<axum::BoxError>,
+    {
+        if health::is_probe(request.uri().path()) {
+            return self.answer(request, None);
+        }
+        let mut response = Error::Overloaded.into_response();
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(header::CONNECTION, close);
+        Answering::Now(Some(response.map(Payload::Streamed)))
+    }
+}
+
+/// What `HEAD` is answered: the headers of `GET`, its body's length among them (RFC 9110, section 9.3.2).
+fn without_body(mut response: Response<Bytes>) -> Response<Payload> {
+    if response.status() != StatusCode::NOT_MODIFIED {
+        let length = response.body().len().into();
+        response
+            .headers_mut()
+            .insert(header::CONTENT_LENGTH, length);
+    }
+    response.map(|_| Payload::Kept(None))
+}
+
+impl<B> tower::Service<Request<B>> for Service
+where
+    B: HttpBody<Data = Bytes> + Send + 'static,
+    B::Error: Into<axum::BoxError>,
+{
+    type Response = Response<Payload>;
+    type Error = Infallible;
+    type Future = Answering;
+
+    fn poll_ready(&mut self, _: &mut TaskContext<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Answering {
+        self.answer(request, None)
+    }
+}
+
+/// An answer that is there, or on its way.
+pub enum Answering {
+    /// There.
+    Now(Option<Response<Payload>>),
+    /// On its way.
+    Later(BoxFuture<'static, Response<Payload>>),
+}
+
+impl std::fmt::Debug for Answering {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Now(_) => "Now",
+            Self::Later(_) => "Later",
+        })
+    }
+}
+
+impl Future for Answering {
+    type Output = Result<Response<Payload>, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
+        match &mut *self {
+            Self::Now(response) => response
+                .take()
+                .map_or(Poll::Pending, |response| Poll::Ready(Ok(response))),
+            Self::Later(answer) => answer.as_mut().poll(cx).map(Ok),
+        }
+    }
+}
+
+/// An answer's body.
+#[derive(Debug)]
+pub enum Payload {
+    /// One piece, shared with the cache.
+    Kept(Option<Bytes>),
+    /// Anything else.
+    Streamed(Body),
+}
+
+impl HttpBody for Payload {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut TaskContext<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        match &mut *self {
+            Self::Kept(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Streamed(body) => Pin::new(body).poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Kept(bytes) => bytes.as_ref().is_none_or(Bytes::is_empty),
+            Self::Streamed(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Kept(bytes) => {
+                let length = bytes.as_ref().map_or(0, Bytes::len);
+                SizeHint::with_exact(length as u64)
+            }
+            Self::Streamed(body) => body.size_hint(),
+        }
+    }
+}
