@@ -17,11 +17,15 @@ use utoipa::openapi::{Content, Object, Ref, RefOr, Type};
 use utoipa::{IntoResponses, ToSchema};
 use uuid::Uuid;
 
+use crate::admin;
 use crate::query::Invalid;
 use crate::render::{DATASET_VERSION, Nothing, dataset_version};
 
 /// Seconds after which a request that met an outage may come again.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("2");
+
+const CHALLENGE: HeaderValue = HeaderValue::from_static(r#"Bearer realm="fanfare""#);
+const NO_SNIFFING: HeaderValue = HeaderValue::from_static("nosniff");
 
 /// Why a request has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +65,21 @@ pub enum Error {
         /// In bytes.
         limit: usize,
     },
+    /// The request's headers are too large.
+    #[error("the headers are too large: send at most {limit} bytes of names and values")]
+    HeadersTooLarge {
+        /// In bytes.
+        limit: usize,
+    },
+    /// The client has sent too many requests.
+    #[error("too many requests: send the next one after the seconds in the header Retry-After")]
+    RateLimited {
+        /// When there is one more, from now.
+        retry_after_seconds: u64,
+    },
+    /// An admin route refuses.
+    #[error(transparent)]
+    Admin(#[from] admin::Refused),
     /// The database answered with an error, or not at all.
     #[error("read the database")]
     Database(#[from] DbErr),
@@ -95,6 +114,9 @@ impl Error {
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UriTooLong { .. } => StatusCode::URI_TOO_LONG,
+            Self::HeadersTooLarge { .. } => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::Admin(refused) => refused.status(),
             Self::DatabaseSilent { .. } | Self::TimedOut { .. } | Self::NotReady => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
@@ -115,6 +137,9 @@ impl Error {
             Self::MethodNotAllowed => "method_not_allowed",
             Self::BodyTooLarge { .. } => "body_too_large",
             Self::UriTooLong { .. } => "uri_too_long",
+            Self::HeadersTooLarge { .. } => "headers_too_large",
+            Self::RateLimited { .. } => "rate_limited",
+            Self::Admin(refused) => refused.code(),
             Self::NotReady => "not_ready",
             Self::TimedOut { .. } => "timed_out",
             Self::DatabaseSilent { .. } => "unavailable",
@@ -179,8 +204,20 @@ impl IntoResponse for Error {
         if status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, RETRY_AFTER);
         }
-        if let Self::NoSuchEvent { version, .. } = self {
-            headers.insert(DATASET_VERSION, dataset_version(version));
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, NO_SNIFFING);
+        match self {
+            Self::NoSuchEvent { version, .. } => {
+                headers.insert(DATASET_VERSION, dataset_version(version));
+            }
+            Self::RateLimited {
+                retry_after_seconds,
+            } => {
+                headers.insert(header::RETRY_AFTER, retry_after_seconds.into());
+            }
+            Self::Admin(admin::Refused::Unauthorized) => {
+                headers.insert(header::WWW_AUTHENTICATE, CHALLENGE);
+            }
+            _ => {}
         }
         response
     }
@@ -255,6 +292,7 @@ impl IntoResponses for Failures {
         [
             ("413", "The request has a body that is too large."),
             ("414", "The address is too long."),
+            ("431", "The headers are too large."),
             ("500", "Something went wrong on our side."),
             ("503", "The service can't answer at the moment."),
         ]
@@ -270,7 +308,7 @@ impl IntoResponses for Failures {
     }
 }
 
-fn error_response(description: &str) -> ResponseBuilder {
+pub(crate) fn error_response(description: &str) -> ResponseBuilder {
     let schema = Ref::from_schema_name(ErrorEnvelope::name());
     ResponseBuilder::new()
         .description(description)

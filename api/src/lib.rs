@@ -4,7 +4,10 @@
 //! the queue. Search keeps to a published contract, `contract/search.openapi.yaml`; every other
 //! route speaks in its envelope, errors included.
 
+mod admin;
+mod client;
 mod context;
+mod cors;
 mod docs;
 #[cfg_attr(
     not(test),
@@ -18,9 +21,11 @@ mod limits;
 mod openapi;
 mod providers;
 mod query;
+mod rate;
 mod render;
 mod router;
 mod search;
+mod secure;
 #[cfg_attr(
     not(test),
     expect(dead_code, reason = "no route spools its answers yet")
@@ -37,9 +42,13 @@ use entity::Database;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+pub use admin::{AdminToken, BadToken, Refused};
+pub use client::{BadProxy, Peer, TrustedProxies};
 pub use context::Context;
+pub use cors::{BadOrigin, Cors};
 pub use error::Error;
 pub use openapi::{openapi, openapi_json};
+pub use rate::{BadRate, PerSecond, Rate};
 pub use router::router;
 
 /// How the API behaves. Where it listens and what it reads from are arguments of [`run`].
@@ -53,6 +62,14 @@ pub struct Config {
     pub drain_timeout: Duration,
     /// The build, as `/v1/health` tells it.
     pub version: String,
+    /// What opens the routes that change something; there are none without it.
+    pub admin_token: Option<AdminToken>,
+    /// How often each client may ask; as often as it likes without it.
+    pub rate: Option<Rate>,
+    /// Proxies that are believed whom they speak for.
+    pub trusted_proxies: TrustedProxies,
+    /// Other origins whose pages may read the answers.
+    pub cors: Cors,
 }
 
 impl Default for Config {
@@ -62,6 +79,10 @@ impl Default for Config {
             request_timeout: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(10),
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            admin_token: None,
+            rate: None,
+            trusted_proxies: TrustedProxies::default(),
+            cors: Cors::Off,
         }
     }
 }

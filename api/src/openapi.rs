@@ -5,13 +5,16 @@ use axum::http::header;
 use axum::response::IntoResponse;
 use utoipa::OpenApi;
 
-use crate::Context;
+use crate::admin::Bearer;
 use crate::error::{ErrorEnvelope, Failures};
 use crate::router::routes;
+use crate::{Context, admin, rate};
 
 /// The API's OpenAPI 3.1 document.
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    routes().into_openapi()
+    let mut document = routes().merge(admin::routes()).into_openapi();
+    rate::tell(&mut document);
+    document
 }
 
 /// The API's OpenAPI 3.1 document as JSON, indented.
@@ -50,9 +53,11 @@ pub(crate) async fn openapi_document(State(context): State<Context>) -> impl Int
     tags(
         (name = "events", description = "What can be attended."),
         (name = "providers", description = "Where events come from."),
+        (name = "admin", description = "What changes something, for operators."),
         (name = "health", description = "How the service does."),
         (name = "documentation", description = "What there is."),
     ),
-    components(schemas(ErrorEnvelope))
+    components(schemas(ErrorEnvelope)),
+    modifiers(&Bearer)
 )]
 pub(crate) struct Base;

@@ -1,10 +1,8 @@
 //! Which address leads where, and what stands around every handler.
 
-use std::time::Duration;
-
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::middleware::from_fn;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::get;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::OpenApi;
@@ -12,17 +10,22 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::openapi::Base;
-use crate::{Context, Error, docs, event, health, limits, openapi, providers, search, trace};
+use crate::rate::Gate;
+use crate::{
+    Config, Context, Error, admin, cors, docs, event, health, limits, openapi, providers, rate,
+    search, trace,
+};
 
 /// The whole API over `context`: what [`crate::run`] serves.
 pub fn router(context: Context) -> Router {
-    let request_timeout = context.config().request_timeout;
+    let config = context.config().clone();
     let (router, _) = routes().split_for_parts();
     let router = router
         .route("/docs/", get(docs::page))
         .route("/docs/{file}", get(docs::file))
+        .merge(admin::router(&context))
         .with_state(context);
-    protected(router, request_timeout)
+    protected(router, &config)
 }
 
 /// The routes that the document tells of.
@@ -40,22 +43,32 @@ pub(crate) fn routes() -> OpenApiRouter<Context> {
 
 /// Puts around all routes, the unknown one included, what makes every answer ours. The last layer
 /// is the outermost.
-fn protected(router: Router, request_timeout: Duration) -> Router {
+fn protected(router: Router, config: &Config) -> Router {
     let body_limit = usize::try_from(limits::BODY_BYTES).unwrap_or(usize::MAX);
-    router
+    let request_timeout = config.request_timeout;
+    let mut router = router
         .fallback(async || Error::NoSuchRoute)
-        .method_not_allowed_fallback(async || Error::MethodNotAllowed)
-        .layer(DefaultBodyLimit::max(body_limit))
+        .method_not_allowed_fallback(cors::other_method)
+        .layer(DefaultBodyLimit::max(body_limit));
+    if let Some(gate) = Gate::of(config) {
+        router = router.layer(from_fn_with_state(gate, rate::limit));
+    }
+    router = router
         .layer(from_fn(limits::size))
         .layer(CatchPanicLayer::custom(limits::panicked))
         .layer(from_fn(move |request, next| {
             limits::time(request_timeout, request, next)
-        }))
-        .layer(from_fn(trace::request))
+        }));
+    if let Some(cors) = config.cors.layer() {
+        router = router.layer(cors);
+    }
+    router.layer(from_fn(trace::request))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use axum::body::{Body, to_bytes};
     use axum::http::{Request, StatusCode};
     use serde_json::{Value, json};
@@ -64,7 +77,11 @@ mod tests {
     use super::*;
 
     async fn answer(router: Router, request: Request<Body>) -> (StatusCode, Value) {
-        let router = protected(router, Duration::from_millis(50));
+        let config = Config {
+            request_timeout: Duration::from_millis(50),
+            ..Config::default()
+        };
+        let router = protected(router, &config);
         let response = router.oneshot(request).await.unwrap();
         let status = response.status();
         let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();

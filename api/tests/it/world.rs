@@ -66,7 +66,10 @@ pub(crate) async fn get(router: &Router, address: &str) -> Answer {
 
 pub(crate) async fn send(router: &Router, method: &str, address: &str) -> Answer {
     let request = Request::builder().method(method).uri(address);
-    let request = request.body(Body::empty()).unwrap();
+    answer(router, request.body(Body::empty()).unwrap()).await
+}
+
+pub(crate) async fn answer(router: &Router, request: Request<Body>) -> Answer {
     let response = router.clone().oneshot(request).await.unwrap();
     let (parts, body) = response.into_parts();
     Answer {
