@@ -207,11 +207,12 @@ fn a_write_that_was_not_waited_for_breaks_the_spool() {
         writer.write(&bytes(MEMORY)).await.unwrap();
         let (let_the_disk_go_on, disk_is_slow) = std::sync::mpsc::channel::<()>();
         let disk = tokio::task::spawn_blocking(move || disk_is_slow.recv());
-        let write = Box::pin(writer.write(&bytes(CHUNK)));
+        let chunk = bytes(CHUNK);
+        let write = Box::pin(writer.write(&chunk));
         assert!(future::poll_immediate(write).await.is_none());
         drop(let_the_disk_go_on);
         disk.await.unwrap().unwrap_err();
-        let again = writer.write(&bytes(CHUNK)).await;
+        let again = writer.write(&chunk).await;
         assert!(matches!(again, Err(SpoolError::Broken)));
         assert!(matches!(writer.finish().await, Err(SpoolError::Broken)));
         assert!(read(&spool).await.is_err());
