@@ -1,6 +1,8 @@
+mod requests;
+
 use api::Config;
 use axum::Router;
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::http::Request;
 use axum::http::request::Builder;
 use entity::fan_out::{self, Trigger};
@@ -11,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::seed::{self, PROVIDER};
-use crate::world::{Answer, World, answer, get, router, send};
+use crate::world::{Answer, World, answer, router};
 
 const TOKEN: &str = "admin-token-4be1c2";
 const ACTIONS: [&str; 3] = ["sync", "pause", "resume"];
@@ -215,132 +217,30 @@ async fn a_writer_that_is_busy_is_503_in_time(world: World) {
     }
 }
 
+/// The only test of this binary that sets the process' subscriber.
 #[tokio::test]
-async fn without_a_token_the_admin_routes_are_as_unknown_ones() {
+async fn a_fan_out_belongs_to_the_trace_of_the_request_that_asked_for_it() {
+    let guard = telemetry::init(&telemetry::Config {
+        service_name: "fanfare-test".to_owned(),
+        service_version: "0.0.0".to_owned(),
+        instance_id: "one".to_owned(),
+        log_format: telemetry::LogFormat::Auto,
+        log_filter: "off".to_owned(),
+        export: telemetry::Export::off(),
+    });
+    let guard = guard.unwrap();
     let world = World::sqlite().await;
     seed::provider(&world.db).await;
-    let unknown = send(&world.router, "POST", "/v1/providers/primary/other").await;
-    for action in ACTIONS {
-        for method in ["POST", "GET", "OPTIONS"] {
-            let answer = send(&world.router, method, &address(action)).await;
-            answer.error(404, "not_found");
-            assert_eq!(answer.headers, unknown.headers);
-        }
-        let shown = post(&world.router, action).await;
-        assert_eq!(shown.body, unknown.body);
-    }
-    let asked = fan_out::Entity::find().all(&world.db.read).await.unwrap();
-    assert_eq!(asked, []);
-}
-
-#[tokio::test]
-async fn who_does_not_show_the_token_changes_nothing() {
-    let world = World::sqlite().await;
-    seed::provider(&world.db).await;
-    let router = admin(&world);
-    let wrong = format!("Bearer {TOKEN}x");
-    for authorization in [None, Some("Bearer"), Some(&wrong), Some("Basic YTpi")] {
-        for action in ACTIONS {
-            let mut request = Request::builder().method("POST").uri(address(action));
-            if let Some(value) = authorization {
-                request = request.header("authorization", value);
-            }
-            // Not even looked at: it is too large.
-            let body = Body::from_stream(spaces(70));
-            let answer = answer(&router, request.body(body).unwrap()).await;
-            let message = answer.error(401, "unauthorized");
-            assert!(message.contains("Authorization: Bearer"), "{message}");
-            let challenge = answer.header("www-authenticate");
-            assert_eq!(challenge, r#"Bearer realm="fanfare""#);
-            assert_eq!(answer.header("cache-control"), "no-store");
-        }
-    }
-    assert_eq!(stored(&world).await.paused_at, None);
-    let asked = fan_out::Entity::find().all(&world.db.read).await.unwrap();
-    assert_eq!(asked, []);
-}
-
-#[tokio::test]
-async fn the_token_does_not_change_what_reads_answer() {
-    let world = World::sqlite().await;
-    let answer = get(&admin(&world), "/v1/providers").await;
-    assert_eq!(answer.status, 200);
-    let wrong = send(&admin(&world), "GET", &address("sync")).await;
-    wrong.error(405, "method_not_allowed");
-    assert_eq!(wrong.header("allow"), "POST");
-}
-
-#[tokio::test]
-async fn a_body_that_is_not_what_a_route_takes_is_refused_with_what_to_send() {
-    let world = World::sqlite().await;
-    seed::provider(&world.db).await;
-    let router = admin(&world);
-    for (action, body, code, says) in [
-        ("sync", "{", "malformed_body", r#"{"accept_gone": true}"#),
-        ("sync", "[true]", "malformed_body", "accept_gone"),
-        ("sync", "true", "malformed_body", "accept_gone"),
-        (
-            "sync",
-            r#"{"accept_gone": 1}"#,
-            "malformed_body",
-            "accept_gone",
-        ),
-        ("sync", r#"{"gone": true}"#, "malformed_body", "accept_gone"),
-        ("sync", "{} {}", "malformed_body", "accept_gone"),
-        (
-            "pause",
-            r#"{"why": "x"}"#,
-            "malformed_body",
-            r#"{"reason": "#,
-        ),
-        (
-            "pause",
-            r#"{"reason": 1}"#,
-            "malformed_body",
-            r#"{"reason": "#,
-        ),
-        ("pause", r#"{"reason": ""}"#, "malformed_reason", "200"),
-        ("pause", r#"{"reason": "a\nb"}"#, "malformed_reason", "200"),
-        ("resume", r#"{"reason": "x"}"#, "malformed_body", "{}"),
-    ] {
-        let answer = post_json(&router, action, body).await;
-        let message = answer.error(400, code);
-        assert!(message.contains(says), "{body}: {message}");
-    }
-    for content_type in [None, Some("text/plain"), Some("application/jsonx")] {
-        let mut request = shown(&address("pause"));
-        if let Some(content_type) = content_type {
-            request = request.header("content-type", content_type);
-        }
-        let answer = answer(&router, request.body(Body::from("{}")).unwrap()).await;
-        let message = answer.error(415, "unsupported_media_type");
-        assert!(message.contains("application/json"), "{message}");
-    }
-    assert_eq!(stored(&world).await.paused_at, None);
-    let charset =
-        shown(&address("resume")).header("content-type", "Application/JSON; charset=utf-8");
-    let answer = answer(&router, charset.body(Body::from("{}")).unwrap()).await;
-    assert_eq!(answer.status, 200);
-}
-
-#[tokio::test]
-async fn a_body_of_unknown_length_that_is_too_large_is_413() {
-    let world = World::sqlite().await;
-    seed::provider(&world.db).await;
-    let router = admin(&world);
-    for action in ACTIONS {
-        let request = shown(&address(action)).header("content-type", "application/json");
-        let body = Body::from_stream(spaces(65));
-        let answer = answer(&router, request.body(body).unwrap()).await;
-        answer.error(413, "body_too_large");
-    }
-    let request = shown(&address("resume")).header("content-type", "application/json");
-    let body = Body::from_stream(spaces(64));
-    let largest = answer(&router, request.body(body).unwrap()).await;
-    largest.error(400, "malformed_body");
-}
-
-/// A body of so many KiB whose length is not told beforehand.
-fn spaces(kib: usize) -> impl futures::Stream<Item = Result<Bytes, std::convert::Infallible>> {
-    futures::stream::iter((0..kib).map(|_| Ok(Bytes::from_static(&[b' '; 1024]))))
+    let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let request = shown(&address("sync"));
+    let request = request.header("traceparent", format!("00-{trace}-00f067aa0ba902b7-01"));
+    let answer = answer(&admin(&world), request.body(Body::empty()).unwrap()).await;
+    assert_eq!(answer.status, 202);
+    let asked = fan_out::Entity::find().one(&world.db.read).await.unwrap();
+    let traceparent = asked.unwrap().traceparent.unwrap();
+    assert!(
+        traceparent.starts_with(&format!("00-{trace}-")),
+        "{traceparent}"
+    );
+    guard.shutdown().await;
 }
