@@ -28,6 +28,11 @@ mod search;
 mod secure;
 #[cfg_attr(
     not(test),
+    expect(dead_code, reason = "no route shares its answers yet")
+)]
+mod shared_cache;
+#[cfg_attr(
+    not(test),
     expect(dead_code, reason = "no route spools its answers yet")
 )]
 mod spool;
