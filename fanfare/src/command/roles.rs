@@ -242,3 +242,45 @@ async fn apply_providers(db: &Database, specs: &[Spec]) -> anyhow::Result<()> {
     );
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::{Cli, Command};
+
+    fn configured(options: &[&str]) -> anyhow::Result<api::Config> {
+        let arguments = [&["fanfare", "api"], options].concat();
+        let Command::Api(options) = Cli::try_parse_from(arguments).unwrap().command else {
+            panic!("another command");
+        };
+        api_config(&options.api)
+    }
+
+    #[test]
+    fn the_apis_options_say_how_it_behaves() {
+        let config = configured(&[
+            "--admin-token=0123456789abcdef",
+            "--rate-limit=0.5",
+            "--rate-burst=7",
+            "--trusted-proxies=10.0.0.0/8",
+            "--cors-origins=https://app.example",
+        ]);
+        let config = config.unwrap();
+        assert!(config.admin_token.is_some());
+        let rate = api::Rate::new("0.5".parse().unwrap(), NonZeroU32::new(7));
+        assert_eq!(config.rate, Some(rate));
+        assert_eq!(config.trusted_proxies, "10.0.0.0/8".parse().unwrap());
+        assert_eq!(config.cors, "https://app.example".parse().unwrap());
+    }
+
+    #[test]
+    fn without_options_the_api_limits_nobody_and_changes_nothing() {
+        let config = configured(&[]).unwrap();
+        assert!(config.admin_token.is_none() && config.rate.is_none());
+        assert_eq!(config.trusted_proxies, api::TrustedProxies::default());
+        assert_eq!(config.cors, api::Cors::Off);
+        assert!(configured(&["--rate-burst=7"]).is_err());
+    }
+}
