@@ -186,7 +186,8 @@ mod tests {
     use axum::http::StatusCode;
 
     use super::*;
-    use crate::cache_control::CacheControl;
+    use crate::cache_control::{CacheControl, ForCaches};
+    use crate::cors::Cors;
     use crate::entry::Reply;
 
     const EPOCH: Uuid = Uuid::from_u128(1);
@@ -215,7 +216,7 @@ mod tests {
             &reply,
             Encoding::Identity,
             None,
-            &CacheControl::default(),
+            &ForCaches::new(&CacheControl::default(), &Cors::Off),
         ))
     }
 

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use axum::http::HeaderValue;
 
+use crate::cors::Cors;
+
 /// For how long caches may give out an answer, in whole seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CacheControl {
@@ -27,7 +29,7 @@ impl Default for CacheControl {
 
 impl CacheControl {
     /// The header `Cache-Control`.
-    pub(crate) fn header(&self) -> HeaderValue {
+    fn header(&self) -> HeaderValue {
         let text = format!(
             "public, max-age={}, stale-while-revalidate={}, stale-if-error={}",
             self.max_age.as_secs(),
@@ -35,5 +37,46 @@ impl CacheControl {
             self.stale_if_error.as_secs()
         );
         HeaderValue::try_from(text).expect("words and numbers may stand in a header")
+    }
+}
+
+/// What every answer that may be kept tells caches, the same for all.
+#[derive(Debug, Clone)]
+pub(crate) struct ForCaches {
+    /// The header `Cache-Control`.
+    pub(crate) control: HeaderValue,
+    /// The header `Vary`: request headers that answers depend on.
+    pub(crate) vary: HeaderValue,
+}
+
+impl ForCaches {
+    pub(crate) fn new(control: &CacheControl, cors: &Cors) -> Self {
+        Self {
+            control: control.header(),
+            vary: HeaderValue::from_static(match cors {
+                Cors::Origins(_) => "accept-encoding, origin",
+                Cors::Off | Cors::Any => "accept-encoding",
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn caches_are_told_how_long_they_may_keep_what() {
+        let control = CacheControl {
+            max_age: Duration::from_secs(7),
+            ..CacheControl::default()
+        };
+        let told = ForCaches::new(&control, &Cors::Off);
+        let expected = "public, max-age=7, stale-while-revalidate=5, stale-if-error=300";
+        assert_eq!(told.control, expected);
+        assert_eq!(told.vary, "accept-encoding");
+        let some = Cors::Origins(vec![HeaderValue::from_static("https://app.example")]);
+        let told = ForCaches::new(&control, &some);
+        assert_eq!(told.vary, "accept-encoding, origin");
     }
 }

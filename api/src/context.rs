@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admission::Admission;
 use crate::cache::Cache;
+use crate::cache_control::ForCaches;
 use crate::flight::Flights;
 use crate::providers::Listing;
 use crate::reader::Outcome;
@@ -41,6 +42,7 @@ struct Inner {
     spools: Spools,
     admission: Admission,
     listing: Listing,
+    for_caches: ForCaches,
 }
 
 impl Context {
@@ -51,6 +53,7 @@ impl Context {
         let spools = Spools::new(config.spool_folder.clone(), config.spool_bytes);
         let admission = Admission::new(config.queries, config.waiting);
         Self(Arc::new(Inner {
+            for_caches: ForCaches::new(&config.cache_control, &config.cors),
             config,
             db,
             shutdown,
@@ -102,6 +105,11 @@ impl Context {
 
     pub(crate) fn admission(&self) -> &Admission {
         &self.0.admission
+    }
+
+    /// What every answer tells caches.
+    pub(crate) fn for_caches(&self) -> &ForCaches {
+        &self.0.for_caches
     }
 
     pub(crate) fn listing(&self) -> &Listing {

@@ -1,24 +1,18 @@
 //! `/docs`: a page that shows the document, from files inside the binary.
 //!
 //! Swagger UI would ask a public host to validate the document. That is switched off, and the
-//! page's policy lets the browser load nothing from elsewhere, whatever the scripts try.
+//! page's headers let the browser load nothing from elsewhere, see [`secure`].
 
 use std::sync::Arc;
 
 use axum::extract::Path;
 use axum::extract::rejection::PathRejection;
-use axum::http::{HeaderName, HeaderValue, header};
+use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use utoipa_swagger_ui::Config;
 
-use crate::Error;
 use crate::error::Failures;
-
-const POLICY: HeaderValue = HeaderValue::from_static(
-    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
-     img-src 'self' data:; font-src 'self' data:; connect-src 'self'; \
-     base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-);
+use crate::{Error, secure};
 
 /// This API as a page to read and try
 #[utoipa::path(
@@ -54,13 +48,8 @@ fn file_named(name: &str) -> Result<Response, Error> {
         .ok_or(Error::NoSuchRoute)?;
     let content_type =
         HeaderValue::try_from(file.content_type).map_err(|error| Error::Docs(error.into()))?;
-    let headers: [(HeaderName, HeaderValue); 3] = [
-        (header::CONTENT_TYPE, content_type),
-        (header::CONTENT_SECURITY_POLICY, POLICY),
-        (
-            header::X_CONTENT_TYPE_OPTIONS,
-            HeaderValue::from_static("nosniff"),
-        ),
-    ];
-    Ok((headers, file.bytes.into_owned()).into_response())
+    let content_type = [(header::CONTENT_TYPE, content_type)];
+    let mut response = (content_type, file.bytes.into_owned()).into_response();
+    secure::page(response.headers_mut());
+    Ok(response)
 }

@@ -10,7 +10,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use entity::dataset::Version;
 
-use crate::cache_control::CacheControl;
+use crate::cache_control::ForCaches;
 use crate::encoding::Encoding;
 use crate::question::Question;
 use crate::render::{DATASET_VERSION, dataset_version};
@@ -57,11 +57,11 @@ impl Entry {
         reply: &Reply,
         encoding: Encoding,
         coded: Option<Bytes>,
-        control: &CacheControl,
+        told: &ForCaches,
     ) -> Self {
         let etag =
             (reply.status == StatusCode::OK).then(|| etag(reply.version, canonical, encoding));
-        let validators = validators(question, reply.version, etag.as_ref(), control);
+        let validators = validators(question, reply.version, etag.as_ref(), told);
         let mut headers = validators.clone();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         if coded.is_some()
@@ -98,12 +98,12 @@ pub(crate) fn validators(
     question: &Question,
     version: Version,
     etag: Option<&HeaderValue>,
-    control: &CacheControl,
+    told: &ForCaches,
 ) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(12);
     headers.insert(DATASET_VERSION, dataset_version(version));
-    headers.insert(CACHE_CONTROL, control.header());
-    headers.insert(VARY, HeaderValue::from_static("accept-encoding"));
+    headers.insert(CACHE_CONTROL, told.control.clone());
+    headers.insert(VARY, told.vary.clone());
     if let Some(etag) = etag {
         headers.insert(ETAG, etag.clone());
     }

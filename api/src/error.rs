@@ -18,6 +18,7 @@ use utoipa::openapi::{Content, Object, Ref, RefOr, Type};
 use utoipa::{IntoResponses, ToSchema};
 use uuid::Uuid;
 
+use crate::admin;
 use crate::query::Invalid;
 use crate::render::{DATASET_VERSION, Nothing, dataset_version};
 use crate::spool::SpoolError;
@@ -27,6 +28,9 @@ const AFTER_OUTAGE: HeaderValue = HeaderValue::from_static("2");
 
 /// Seconds after which a request that found too many others may come again.
 const AFTER_OVERLOAD: HeaderValue = HeaderValue::from_static("1");
+
+const CHALLENGE: HeaderValue = HeaderValue::from_static(r#"Bearer realm="fanfare""#);
+const NO_SNIFFING: HeaderValue = HeaderValue::from_static("nosniff");
 
 /// Why a request has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -82,6 +86,21 @@ pub(crate) enum Error {
         /// In bytes.
         limit: usize,
     },
+    /// The request's headers are too large.
+    #[error("the headers are too large: send at most {limit} bytes of names and values")]
+    HeadersTooLarge {
+        /// In bytes.
+        limit: usize,
+    },
+    /// The client has sent too many requests.
+    #[error("too many requests: send the next one after the seconds in the header Retry-After")]
+    RateLimited {
+        /// When there is one more, from now.
+        retry_after_seconds: u64,
+    },
+    /// An admin route refuses.
+    #[error(transparent)]
+    Admin(#[from] admin::Refused),
     /// The database answered with an error, or not at all.
     #[error("read the database")]
     Database(#[from] DbErr),
@@ -145,6 +164,9 @@ impl Error {
             | Self::NeverSeen
             | Self::Overloaded
             | Self::Spool(SpoolError::Full { .. }) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::HeadersTooLarge { .. } => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::Admin(refused) => refused.status(),
             Self::Database(error) if is_outage(error) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Database(_) | Self::Panicked(_) | Self::Docs(_) | Self::Spool(_) => {
                 StatusCode::INTERNAL_SERVER_ERROR
@@ -162,6 +184,9 @@ impl Error {
             Self::MethodNotAllowed => "method_not_allowed",
             Self::BodyTooLarge { .. } => "body_too_large",
             Self::UriTooLong { .. } => "uri_too_long",
+            Self::HeadersTooLarge { .. } => "headers_too_large",
+            Self::RateLimited { .. } => "rate_limited",
+            Self::Admin(refused) => refused.code(),
             Self::NotReady => "not_ready",
             Self::TimedOut { .. } => "timed_out",
             Self::Ended { .. } => "epoch_ended",
@@ -244,6 +269,18 @@ impl IntoResponse for Error {
         }
         if let Some(version) = self.version() {
             headers.insert(DATASET_VERSION, dataset_version(version));
+        }
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, NO_SNIFFING);
+        match self {
+            Self::RateLimited {
+                retry_after_seconds,
+            } => {
+                headers.insert(header::RETRY_AFTER, retry_after_seconds.into());
+            }
+            Self::Admin(admin::Refused::Unauthorized) => {
+                headers.insert(header::WWW_AUTHENTICATE, CHALLENGE);
+            }
+            _ => {}
         }
         response
     }
@@ -334,6 +371,7 @@ impl IntoResponses for Failures {
         [
             ("413", "The request has a body that is too large."),
             ("414", "The address is too long."),
+            ("431", "The headers are too large."),
             ("500", "Something went wrong on our side."),
             ("503", "The service can't answer at the moment."),
         ]
@@ -349,7 +387,7 @@ impl IntoResponses for Failures {
     }
 }
 
-fn error_response(description: &str) -> ResponseBuilder {
+pub(crate) fn error_response(description: &str) -> ResponseBuilder {
     let schema = Ref::from_schema_name(ErrorEnvelope::name());
     ResponseBuilder::new()
         .description(description)

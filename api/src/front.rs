@@ -3,7 +3,6 @@
 
 use std::convert::Infallible;
 use std::future::Future;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context as TaskContext, Poll};
 
@@ -16,6 +15,9 @@ use futures::future::BoxFuture;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use tower::ServiceExt;
 
+use crate::client::Peer;
+use crate::cors::Cors;
+use crate::rate::Gate;
 use crate::respond::respond_at_once;
 use crate::{Context, Error, health, router, trace};
 
@@ -24,17 +26,21 @@ use crate::{Context, Error, health, router, trace};
 pub struct Service {
     context: Context,
     router: Router,
+    gate: Option<Gate>,
+    cross_origin: bool,
 }
-
-/// Where a request came from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Peer(pub(crate) SocketAddr);
 
 impl Service {
     /// The API over `context`.
     pub fn new(context: Context) -> Self {
         let router = router(context.clone());
-        Self { context, router }
+        let config = context.config();
+        Self {
+            gate: Gate::of(config),
+            cross_origin: config.cors != Cors::Off,
+            context,
+            router,
+        }
     }
 
     /// Answers a request of `peer`.
@@ -43,8 +49,22 @@ impl Service {
         B: HttpBody<Data = Bytes> + Send + 'static,
         B::Error: Into<axum::BoxError>,
     {
+        let peer = peer.or_else(|| request.extensions().get().copied());
+        let gate = self.gate.as_ref();
+        let told = gate.and_then(|gate| Some((gate.clone(), gate.check(&request, peer)?)));
+        let permit = told.as_ref().map(|(_, verdict)| verdict.permit());
+        let tell = move |mut response: Response<Payload>| {
+            if let Some((gate, verdict)) = &told {
+                gate.tell(*verdict, response.headers_mut());
+            }
+            response
+        };
+        if let Some(Err(refused)) = permit {
+            let response = refused.into_response().map(Payload::Streamed);
+            return Answering::Now(Some(tell(response)));
+        }
         if let Some(response) = self.at_once(&request) {
-            return Answering::Now(Some(response));
+            return Answering::Now(Some(tell(response)));
         }
         if let Some(peer) = peer {
             request.extensions_mut().insert(peer);
@@ -52,12 +72,16 @@ impl Service {
         let router = self.router.clone();
         Answering::Later(Box::pin(async move {
             let Ok(response) = router.oneshot(request.map(Body::new)).await;
-            response.map(Payload::Streamed)
+            tell(response.map(Payload::Streamed))
         }))
     }
 
     fn at_once<B>(&self, request: &Request<B>) -> Option<Response<Payload>> {
         if request.method() != Method::GET && request.method() != Method::HEAD {
+            return None;
+        }
+        // Which headers a page of another origin needs, the router knows.
+        if self.cross_origin && request.headers().contains_key(header::ORIGIN) {
             return None;
         }
         let standing = self.context.present()?;

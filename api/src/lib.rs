@@ -4,11 +4,14 @@
 //! for a provider or for the queue. Search keeps to a published contract, `contract/search.openapi.yaml`; every other
 //! route speaks in its envelope, errors included.
 
+mod admin;
 mod admission;
 mod cache;
 mod cache_control;
 mod change;
+mod client;
 mod context;
+mod cors;
 mod cursor;
 mod difference;
 mod docs;
@@ -27,12 +30,14 @@ mod paced;
 mod providers;
 mod query;
 mod question;
+mod rate;
 mod reader;
 mod render;
 mod respond;
 mod route;
 mod router;
 mod search;
+mod secure;
 mod serve;
 mod shared_cache;
 mod spool;
@@ -46,13 +51,17 @@ use entity::Database;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+pub use admin::{AdminToken, BadToken};
 pub use cache_control::CacheControl;
+pub use client::{BadProxy, Peer, TrustedProxies};
 pub use context::Context;
+pub use cors::{BadOrigin, Cors};
 use error::Error;
 pub use front::{Answering, Payload, Service};
 pub use openapi::{openapi, openapi_json};
+pub use rate::{BadRate, PerSecond, Rate};
 use router::router;
-pub use shared_cache::SharedCache;
+pub use shared_cache::{CacheUrlError, SharedCache, SharedCacheConfig};
 
 /// How the API behaves. Where it listens and what it reads from are arguments of [`run`].
 #[derive(Debug, Clone)]
@@ -94,6 +103,14 @@ pub struct Config {
     pub spans_of_hits: bool,
     /// The build, as `/v1/health` tells it.
     pub version: String,
+    /// What opens the routes that change something; there are none without it.
+    pub admin_token: Option<AdminToken>,
+    /// How often each client may ask; as often as it likes without it.
+    pub rate: Option<Rate>,
+    /// Proxies that are believed whom they speak for.
+    pub trusted_proxies: TrustedProxies,
+    /// Other origins whose pages may read the answers.
+    pub cors: Cors,
 }
 
 impl Default for Config {
@@ -117,6 +134,10 @@ impl Default for Config {
             least_write: 64 * 1024,
             spans_of_hits: false,
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            admin_token: None,
+            rate: None,
+            trusted_proxies: TrustedProxies::default(),
+            cors: Cors::Off,
         }
     }
 }

@@ -13,6 +13,9 @@ use crate::Error;
 /// Longest path and query, in bytes. No answer of ours leads to one of a tenth of it.
 pub(crate) const TARGET_BYTES: usize = 8 * 1024;
 
+/// All of a request's headers, names and values, in bytes.
+pub(crate) const HEADER_BYTES: usize = 16 * 1024;
+
 /// Largest body, in bytes. Reads have none.
 pub(crate) const BODY_BYTES: u64 = 64 * 1024;
 
@@ -22,6 +25,12 @@ pub(crate) async fn size(request: Request, next: Next) -> Result<Response, Error
     if target.is_some_and(|target| target.as_str().len() > TARGET_BYTES) {
         let limit = TARGET_BYTES;
         return Err(Error::UriTooLong { limit });
+    }
+    let headers = request.headers().iter();
+    let bytes = headers.map(|(name, value)| name.as_str().len() + value.len());
+    if bytes.sum::<usize>() > HEADER_BYTES {
+        let limit = HEADER_BYTES;
+        return Err(Error::HeadersTooLarge { limit });
     }
     if request.body().size_hint().lower() > BODY_BYTES {
         let limit = BODY_BYTES;

@@ -9,13 +9,15 @@ use utoipa::openapi::path::Operation;
 use utoipa::openapi::response::ResponseBuilder;
 use utoipa::openapi::{Object, RefOr, Type};
 
-use crate::Context;
+use crate::admin::Bearer;
 use crate::error::{ErrorEnvelope, Failures};
 use crate::router::routes;
+use crate::{Context, admin, rate};
 
 /// The API's OpenAPI 3.1 document.
 pub fn openapi() -> Value {
-    let mut document = routes().into_openapi();
+    let mut document = routes().merge(admin::routes()).into_openapi();
+    rate::tell(&mut document);
     for (path, of_a_version) in READS {
         let operation = document.paths.paths.get_mut(path);
         if let Some(operation) = operation.and_then(|item| item.get.as_mut()) {
@@ -164,9 +166,11 @@ pub(crate) async fn openapi_document(State(context): State<Context>) -> impl Int
     tags(
         (name = "events", description = "What can be attended."),
         (name = "providers", description = "Where events come from."),
+        (name = "admin", description = "What changes something, for operators."),
         (name = "health", description = "How the service does."),
         (name = "documentation", description = "What there is."),
     ),
-    components(schemas(ErrorEnvelope))
+    components(schemas(ErrorEnvelope)),
+    modifiers(&Bearer)
 )]
 pub(crate) struct Base;

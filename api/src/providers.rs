@@ -59,8 +59,9 @@ pub(crate) async fn providers(
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(DATASET_VERSION, dataset_version(listed.version));
-    headers.insert(CACHE_CONTROL, context.config().cache_control.header());
-    headers.insert(VARY, HeaderValue::from_static("accept-encoding"));
+    let told = context.for_caches();
+    headers.insert(CACHE_CONTROL, told.control.clone());
+    headers.insert(VARY, told.vary.clone());
     if coded.is_some()
         && let Some(name) = encoding.name()
     {

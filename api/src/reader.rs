@@ -264,14 +264,14 @@ fn keep(
     encoding: Encoding,
     coded: Option<Bytes>,
 ) -> Answer {
-    let control = &context.config().cache_control;
+    let told = context.for_caches();
     let entry = Entry::new(
         &asked.question,
         &asked.canonical,
         reply,
         encoding,
         coded,
-        control,
+        told,
     );
     let entry = Arc::new(entry);
     context

@@ -87,10 +87,10 @@ fn not_modified(
     if condition == "*" || !matches(condition, &etag) {
         return None;
     }
-    let control = &context.config().cache_control;
+    let told = context.for_caches();
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::NOT_MODIFIED;
-    *response.headers_mut() = validators(&asked.question, standing.version, Some(&etag), control);
+    *response.headers_mut() = validators(&asked.question, standing.version, Some(&etag), told);
     mark(response.headers_mut(), Layer::Hit, standing.stale_for());
     Span::current().record("fanfare.cache", Layer::Hit.name());
     Some(response)
@@ -120,8 +120,8 @@ fn of_large(
     encoding: Encoding,
 ) -> Response<Body> {
     let etag = entry::etag(large.version, &asked.canonical, encoding);
-    let control = &context.config().cache_control;
-    let mut headers = validators(&asked.question, large.version, Some(&etag), control);
+    let told = context.for_caches();
+    let mut headers = validators(&asked.question, large.version, Some(&etag), told);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     mark(&mut headers, Layer::Miss, None);
     let source = large.spool.read();

@@ -1,7 +1,5 @@
 //! Which address leads where, and what stands around every handler.
 
-use std::time::Duration;
-
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn;
@@ -13,18 +11,20 @@ use utoipa_axum::routes;
 
 use crate::openapi::Base;
 use crate::{
-    Context, Error, change, docs, event, health, history, limits, openapi, providers, search, trace,
+    Config, Context, Error, admin, change, cors, docs, event, health, history, limits, openapi,
+    providers, search, trace,
 };
 
 /// The routes of the API over `context`; [`crate::Service`] is the whole of it.
 pub(crate) fn router(context: Context) -> Router {
-    let request_timeout = context.config().request_timeout;
+    let config = context.config().clone();
     let (router, _) = routes().split_for_parts();
     let router = router
         .route("/docs/", get(docs::page))
         .route("/docs/{file}", get(docs::file))
+        .merge(admin::router(&context))
         .with_state(context);
-    protected(router, request_timeout)
+    protected(router, &config)
 }
 
 /// The routes that the document tells of.
@@ -44,22 +44,28 @@ pub(crate) fn routes() -> OpenApiRouter<Context> {
 
 /// Puts around all routes, the unknown one included, what makes every answer ours. The last layer
 /// is the outermost.
-fn protected(router: Router, request_timeout: Duration) -> Router {
+fn protected(router: Router, config: &Config) -> Router {
     let body_limit = usize::try_from(limits::BODY_BYTES).unwrap_or(usize::MAX);
-    router
+    let request_timeout = config.request_timeout;
+    let mut router = router
         .fallback(async || Error::NoSuchRoute)
-        .method_not_allowed_fallback(async || Error::MethodNotAllowed)
+        .method_not_allowed_fallback(cors::other_method)
         .layer(DefaultBodyLimit::max(body_limit))
         .layer(from_fn(limits::size))
         .layer(CatchPanicLayer::custom(limits::panicked))
         .layer(from_fn(move |request, next| {
             limits::time(request_timeout, request, next)
-        }))
-        .layer(from_fn(trace::request))
+        }));
+    if let Some(cors) = config.cors.layer() {
+        router = router.layer(cors);
+    }
+    router.layer(from_fn(trace::request))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use axum::body::{Body, to_bytes};
     use axum::http::{Request, StatusCode};
     use serde_json::{Value, json};
@@ -68,7 +74,11 @@ mod tests {
     use super::*;
 
     async fn answer(router: Router, request: Request<Body>) -> (StatusCode, Value) {
-        let router = protected(router, Duration::from_millis(50));
+        let config = Config {
+            request_timeout: Duration::from_millis(50),
+            ..Config::default()
+        };
+        let router = protected(router, &config);
         let response = router.oneshot(request).await.unwrap();
         let status = response.status();
         let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();

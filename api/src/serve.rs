@@ -14,7 +14,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::Context;
-use crate::front::{Answering, Payload, Peer, Service};
+use crate::client::Peer;
+use crate::front::{Answering, Payload, Service};
 use crate::paced::{Pace, Paced};
 
 /// Connections beyond those that there may be, for probes.

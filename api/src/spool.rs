@@ -80,6 +80,7 @@ impl Spools {
     }
 
     /// What all of them hold now, in memory and on disk.
+    #[cfg(test)]
     pub(crate) fn held_bytes(&self) -> u64 {
         self.0.held_bytes.load(Ordering::Relaxed)
     }

@@ -69,7 +69,7 @@ pub(crate) struct Demo {
     #[arg(long)]
     pub(crate) data: Option<PathBuf>,
     #[command(flatten)]
-    pub(crate) listen: ListenOptions,
+    pub(crate) api: ApiOptions,
 }
 
 #[derive(Debug, Args)]

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use api::{AdminToken, Cors, PerSecond, TrustedProxies};
 use clap::{Args, ValueEnum};
 use entity::DatabaseUrl;
 use queue::RedisUrl;
@@ -258,6 +259,31 @@ pub(crate) struct ListenOptions {
 pub(crate) struct ApiOptions {
     #[command(flatten)]
     pub(crate) listen: ListenOptions,
+    /// What opens the API's admin routes, at least 16 characters; there are none without it
+    #[arg(
+        long,
+        env = "FANFARE_ADMIN_TOKEN",
+        hide_env_values = true,
+        value_name = "TOKEN"
+    )]
+    pub(crate) admin_token: Option<AdminToken>,
+    /// Requests that each client may send a second, on the long run; as many as it likes without it
+    #[arg(long, env = "FANFARE_RATE_LIMIT", value_name = "NUMBER")]
+    pub(crate) rate_limit: Option<PerSecond>,
+    /// Requests that each client may send at once; those of one second without it
+    #[arg(
+        long,
+        env = "FANFARE_RATE_BURST",
+        value_name = "NUMBER",
+        value_parser = clap::value_parser!(u32).range(1..=1_000_000)
+    )]
+    pub(crate) rate_burst: Option<u32>,
+    /// Proxies whose X-Forwarded-For is believed: addresses or CIDRs, with commas
+    #[arg(long, env = "FANFARE_TRUSTED_PROXIES", value_name = "NETWORKS")]
+    pub(crate) trusted_proxies: Option<TrustedProxies>,
+    /// Origins whose pages may read the API: scheme://host:port, with commas, or * for all
+    #[arg(long, env = "FANFARE_CORS_ORIGINS", value_name = "ORIGINS")]
+    pub(crate) cors_origins: Option<Cors>,
 }
 
 #[derive(Debug, Args)]

@@ -90,4 +90,14 @@ mod tests {
             assert!(!refused.contains("hunter2"), "{refused}");
         }
     }
+
+    #[test]
+    fn an_invalid_token_is_not_repeated() {
+        for command in ["api", "all", "demo"] {
+            let refused = refused(&["fanfare", command, "--admin-token", "hunter2"]);
+            assert!(!refused.contains("hunter2"), "{refused}");
+            let start = "invalid value for --admin-token <TOKEN> or FANFARE_ADMIN_TOKEN: ";
+            assert!(refused.starts_with(start), "{refused}");
+        }
+    }
 }

@@ -193,28 +193,39 @@ async fn a_spool_that_was_too_large_once_cannot_be_finished() {
     assert!(read(&spool).await.is_err());
 }
 
-#[tokio::test]
-async fn a_write_that_was_not_waited_for_breaks_the_spool() {
-    let (_folder, spools) = spools(u64::MAX);
-    let (mut writer, spool) = spools.create();
-    writer.write(&bytes(MEMORY)).await.unwrap();
-    let write = future::poll_immediate(Box::pin(writer.write(&bytes(CHUNK)))).await;
-    assert!(write.is_none(), "the disk was as fast as memory");
-    assert!(matches!(
-        writer.write(&bytes(CHUNK)).await,
-        Err(SpoolError::Broken)
-    ));
-    assert!(matches!(writer.finish().await, Err(SpoolError::Broken)));
-    assert!(read(&spool).await.is_err());
-    drop(spool);
-    // The write goes on by itself for a moment.
-    let given_back = async || spools.held_bytes() == 0;
-    eventually(
-        Duration::from_secs(10),
-        "the space is given back",
-        given_back,
-    )
-    .await;
+#[test]
+fn a_write_that_was_not_waited_for_breaks_the_spool() {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime
+        .max_blocking_threads(1)
+        .enable_time()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let (_folder, spools) = spools(u64::MAX);
+        let (mut writer, spool) = spools.create();
+        writer.write(&bytes(MEMORY)).await.unwrap();
+        let (let_the_disk_go_on, disk_is_slow) = std::sync::mpsc::channel::<()>();
+        let disk = tokio::task::spawn_blocking(move || disk_is_slow.recv());
+        let chunk = bytes(CHUNK);
+        let write = Box::pin(writer.write(&chunk));
+        assert!(future::poll_immediate(write).await.is_none());
+        drop(let_the_disk_go_on);
+        disk.await.unwrap().unwrap_err();
+        let again = writer.write(&chunk).await;
+        assert!(matches!(again, Err(SpoolError::Broken)));
+        assert!(matches!(writer.finish().await, Err(SpoolError::Broken)));
+        assert!(read(&spool).await.is_err());
+        drop(spool);
+        // The write that nobody waits for still ends by itself.
+        let given_back = async || spools.held_bytes() == 0;
+        eventually(
+            Duration::from_secs(10),
+            "the space is given back",
+            given_back,
+        )
+        .await;
+    });
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 const CONTRACT: &str = include_str!("../../contract/search.openapi.yaml");
 
@@ -162,20 +162,34 @@ fn the_document_tells_every_route_with_its_errors() {
             "/v1/events/{id}/history",
             "/v1/health",
             "/v1/providers",
+            "/v1/providers/{name}/pause",
+            "/v1/providers/{name}/resume",
+            "/v1/providers/{name}/sync",
         ]
     );
     let envelope = response_shape(&document, &paths["/healthz"]["get"], "500");
     for (path, item) in paths {
-        let responses = item["get"]["responses"].as_object().unwrap();
-        for status in ["413", "414", "500", "503"] {
+        let is_admin = item["post"].is_object();
+        let operation = if is_admin {
+            &item["post"]
+        } else {
+            &item["get"]
+        };
+        let responses = operation["responses"].as_object().unwrap();
+        for status in ["413", "414", "431", "500", "503"] {
             assert!(responses.contains_key(status), "{path} {status}");
         }
         for status in responses.keys().filter(|status| status.as_str() >= "400") {
-            let shape = response_shape(&document, &item["get"], status);
+            let shape = response_shape(&document, operation, status);
             assert_eq!(shape, envelope, "{path} {status}");
         }
         let headers = &responses["503"]["headers"];
         assert!(headers["Retry-After"].is_object(), "{path}");
+        let is_health = ["/healthz", "/readyz", "/v1/health"].contains(&path.as_str());
+        assert_eq!(responses.contains_key("429"), !is_health, "{path}");
+        if is_admin {
+            continue;
+        }
         if path.starts_with("/v1/") {
             let headers = &responses["200"]["headers"];
             assert!(headers["Dataset-Version"].is_object(), "{path}");
@@ -183,6 +197,27 @@ fn the_document_tells_every_route_with_its_errors() {
         if path.starts_with("/v1/") && path != "/v1/health" {
             assert!(responses.contains_key("400"), "{path}");
         }
+    }
+}
+
+#[test]
+fn the_document_tells_the_admin_routes_with_their_token_and_an_example_of_each_answer() {
+    let document = ours();
+    let scheme = &document["components"]["securitySchemes"]["bearer"];
+    assert_eq!(scheme["type"], "http");
+    assert_eq!(scheme["scheme"], "bearer");
+    for (action, done) in [("sync", "202"), ("pause", "200"), ("resume", "200")] {
+        let path = format!("/v1/providers/{{name}}/{action}");
+        let operation = &document["paths"][path]["post"];
+        assert_eq!(operation["security"], json!([{"bearer": []}]), "{action}");
+        for status in [done, "400", "401", "404", "409", "415"] {
+            let response = &operation["responses"][status];
+            let example = &response["content"]["application/json"]["example"];
+            let keys: Vec<_> = example.as_object().unwrap().keys().collect();
+            assert_eq!(keys, ["data", "error"], "{action} {status}");
+        }
+        let headers = &operation["responses"]["401"]["headers"];
+        assert!(headers["WWW-Authenticate"].is_object(), "{action}");
     }
 }
 

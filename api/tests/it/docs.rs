@@ -32,6 +32,17 @@ async fn the_documentation_page_loads_nothing_from_another_host() {
         assert!(policy.starts_with("default-src 'none'; "), "{policy}");
         assert!(!policy.contains("http"), "{policy}");
         assert!(!policy.contains('*'), "{policy}");
+        for (name, value) in [
+            ("x-content-type-options", "nosniff"),
+            ("x-frame-options", "DENY"),
+            ("referrer-policy", "no-referrer"),
+            ("cross-origin-opener-policy", "same-origin"),
+            ("cross-origin-resource-policy", "same-origin"),
+        ] {
+            assert_eq!(file.header(name), value, "{address} {name}");
+        }
+        let permissions = file.header("permissions-policy");
+        assert!(permissions.contains("geolocation=()"), "{permissions}");
         if !file.header("content-type").starts_with("image/") {
             assert_eq!(loads(file.text()), Vec::<&str>::new(), "{address}");
         }

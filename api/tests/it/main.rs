@@ -2,13 +2,17 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+mod admin;
 mod contract;
+mod cors;
 mod docs;
 mod errors;
 mod event;
 mod health;
+mod limits;
 mod outage;
 mod providers;
+mod rate;
 mod search;
 mod seed;
 mod serve;

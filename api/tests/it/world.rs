@@ -67,7 +67,15 @@ pub(crate) fn service(db: &entity::Database, config: Config) -> Service {
 
 /// Requests to a service without a socket.
 pub(crate) trait Send {
-    async fn send(&self, method: &str, address: &str, headers: &[(&str, &str)]) -> Answer;
+    async fn answer(&self, request: Request<Body>) -> Answer;
+
+    async fn send(&self, method: &str, address: &str, headers: &[(&str, &str)]) -> Answer {
+        let mut request = Request::builder().method(method).uri(address);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        self.answer(request.body(Body::empty()).unwrap()).await
+    }
 
     async fn get(&self, address: &str) -> Answer {
         self.send("GET", address, &[]).await
@@ -75,12 +83,7 @@ pub(crate) trait Send {
 }
 
 impl Send for Service {
-    async fn send(&self, method: &str, address: &str, headers: &[(&str, &str)]) -> Answer {
-        let mut request = Request::builder().method(method).uri(address);
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        let request = request.body(Body::empty()).unwrap();
+    async fn answer(&self, request: Request<Body>) -> Answer {
         let response = self.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         Answer {

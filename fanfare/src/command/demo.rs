@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use worker::fetch::{self, Networks};
 
 use crate::cli::Demo;
-use crate::command::roles::{Roles, parse_providers};
+use crate::command::roles::{Roles, api_config, parse_providers};
 use crate::listen::listen;
 use crate::{show, stop};
 
@@ -28,8 +28,9 @@ const NEWS: Duration = Duration::from_secs(10);
 
 /// Runs the demo until a signal.
 pub(crate) async fn run(options: Demo, name: &str) -> anyhow::Result<()> {
+    let api = api_config(&options.api)?;
     let shutdown = stop::on_signal()?;
-    let listener = listen(options.listen.listen, "--listen").await?;
+    let listener = listen(options.api.listen.listen, "--listen").await?;
     let address = listener.local_addr().context("a socket has an address")?;
     let folder = Folder::of(options.data.as_deref())?;
     let db = database(folder.path()).await?;
@@ -51,6 +52,7 @@ pub(crate) async fn run(options: Demo, name: &str) -> anyhow::Result<()> {
         db: db.clone(),
         queue: queue::open(QueueConfig::default()).await?,
         listener,
+        api,
         scheduler: scheduler::Config {
             tick: Duration::from_millis(200),
             ..scheduler::Config::default()

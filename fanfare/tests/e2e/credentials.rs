@@ -11,6 +11,8 @@ on_both_databases!(secrets_reach_their_provider_and_show_nowhere);
 
 const KEY: &str = "key-3f9c1d77";
 const TOKEN: &str = "token-b81e04aa";
+const ADMIN: &str = "admin-token-7fa2c05e";
+const WRONG: &str = "wrong-token-90c1d2b3";
 const PASSWORD: &str = "password-5d20c6f1";
 /// `reader:password-5d20c6f1` in Base64.
 const PAIR: &str = "cmVhZGVyOnBhc3N3b3JkLTVkMjBjNmYx";
@@ -19,7 +21,8 @@ async fn secrets_reach_their_provider_and_show_nowhere(world: World) {
     let feeds = Feeds::start();
     let world = world
         .with("NORTH_KEY", KEY)
-        .with("SOUTH_PASSWORD", PASSWORD);
+        .with("SOUTH_PASSWORD", PASSWORD)
+        .with("FANFARE_ADMIN_TOKEN", ADMIN);
     let token = world.file("token", &format!("{TOKEN}\n"));
     let file = format!(
         r#"
@@ -84,6 +87,14 @@ bearer = {{ env = "NOT_SET" }}
     assert_eq!(asked("north"), north);
     run(&["check", "south", "--json"]).await.well();
 
+    let api = &serving.api;
+    assert_eq!(api.post("/v1/providers/south/pause", WRONG).await, 401);
+    assert_eq!(api.post("/v1/providers/south/pause", ADMIN).await, 200);
+    assert_eq!(api.post("/v1/providers/south/sync", ADMIN).await, 409);
+    assert_eq!(api.post("/v1/providers/south/resume", ADMIN).await, 200);
+    assert_eq!(api.post("/v1/providers/south/sync", ADMIN).await, 202);
+    run(&["all", "--help"]).await.well();
+
     feeds.fail("north", StatusCode::UNAUTHORIZED);
     run(&["sync", "--all", "--wait"]).await;
     let unset = run(&["check", "unset"]).await;
@@ -110,7 +121,9 @@ bearer = {{ env = "NOT_SET" }}
     told.extend(lines);
     told.extend(dump(&world).await.into_values().flatten());
     assert!(told.iter().any(|text| text.contains("NORTH_KEY")));
-    for secret in [KEY, TOKEN, PASSWORD, PAIR] {
+    let refused = |text: &String| text.contains("an admin request was refused");
+    assert!(told.iter().any(refused));
+    for secret in [KEY, TOKEN, PASSWORD, PAIR, ADMIN, WRONG] {
         let telling = told.iter().find(|text| text.contains(secret));
         assert_eq!(telling, None, "{secret}");
     }

@@ -46,6 +46,13 @@ impl Api {
         })
     }
 
+    /// Asks an admin route for what it does, and gives the answer's status.
+    pub(crate) async fn post(&self, path: &str, token: &str) -> u16 {
+        let url = format!("{}{path}", self.origin);
+        let request = self.client.post(url).bearer_auth(token);
+        request.send().await.unwrap().status().as_u16()
+    }
+
     /// What a search finds; `query` is empty or begins with a question mark.
     pub(crate) async fn search(&self, query: &str) -> Vec<Summary> {
         let answer = self.get(&format!("/v1/events/search{query}")).await;

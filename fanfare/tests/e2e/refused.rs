@@ -155,6 +155,35 @@ async fn a_value_that_makes_no_sense_is_refused_with_its_option_and_variable() {
     }
     let refused = start("worker", &[("FANFARE_LEASE", "1ms")]).await;
     refused.refused(&["1ms", "FANFARE_LEASE", "500ms", "10m"]);
+    for (variable, value, option, hint) in [
+        ("FANFARE_RATE_LIMIT", "nonsense", "--rate-limit", "0.5"),
+        ("FANFARE_RATE_BURST", "0", "--rate-burst", "1"),
+        (
+            "FANFARE_TRUSTED_PROXIES",
+            "nonsense",
+            "--trusted-proxies",
+            "10.0.0.0/8",
+        ),
+        (
+            "FANFARE_CORS_ORIGINS",
+            "nonsense",
+            "--cors-origins",
+            "scheme://host",
+        ),
+    ] {
+        for role in ["all", "api"] {
+            let refused = start(role, &[(variable, value)]).await;
+            refused.refused(&[value, variable, option, hint]);
+        }
+    }
+    let refused = start("api", &[("FANFARE_RATE_BURST", "5")]).await;
+    refused.refused(&["FANFARE_RATE_LIMIT"]);
+    let refused = start("api", &[("FANFARE_ADMIN_TOKEN", SECRET)]).await;
+    refused.refused(&[
+        "FANFARE_ADMIN_TOKEN",
+        "--admin-token",
+        "at least 16 characters",
+    ]);
     let proxy = "http://fanfare:hunter2@:nonsense";
     let refused = start("worker", &[("FANFARE_PROXY", proxy)]).await;
     refused.refused(&["FANFARE_PROXY", "--proxy"]);
