@@ -170,7 +170,8 @@ fn sql(dialect: Dialect, limit: u64) -> String {
              (SELECT * FROM event_change c WHERE {OF_COMMIT} ORDER BY c.position {most}) c"
         ),
         Dialect::Sqlite => format!(
-            "SELECT {LOGGED} FROM dataset_commit d CROSS JOIN event_change c ON {OF_COMMIT}"
+            "SELECT {LOGGED} FROM dataset_commit d CROSS JOIN event_change c ON c.rowid IN \
+             (SELECT c.rowid FROM event_change c WHERE {OF_COMMIT} ORDER BY c.position {most})"
         ),
     };
     format!(

@@ -76,7 +76,7 @@ impl Build<'_> {
         let Some(since) = self.search.updated_since else {
             let branches: Vec<String> = windows
                 .iter()
-                .map(|window| self.branch("event", &["ever_online", window, &filters]))
+                .map(|window| self.branch("event", None, &["ever_online", window, &filters]))
                 .collect();
             return (String::new(), self.merged(&branches));
         };
@@ -91,25 +91,39 @@ impl Build<'_> {
         let many = format!("(SELECT count(*) FROM recent) > {FEW}");
         let mut branches: Vec<String> = Vec::new();
         for window in &windows {
-            branches.push(self.branch("recent", &[&few, window, &filters]));
-            let conditions = ["ever_online", &many, window, &updated, &filters];
-            branches.push(self.branch("event", &conditions));
+            branches.push(self.branch("recent", Some(&few), &[window, &filters]));
+            let conditions = ["ever_online", window, &updated, &filters];
+            branches.push(self.branch("event", Some(&many), &conditions));
         }
         (with, self.merged(&branches))
     }
 
-    /// Rows of one source in order.
-    fn branch(&self, source: &str, conditions: &[&str]) -> String {
+    /// Rows of one source in order; nothing is read if what must hold does not.
+    fn branch(&self, source: &str, must_hold: Option<&str>, conditions: &[&str]) -> String {
         let zones = if self.search.zones { ", e.zones" } else { "" };
-        let conditions: Vec<&str> = conditions
-            .iter()
-            .copied()
+        let mut limit = self.search.limit.map(plannable).unwrap_or_default();
+        let mut gate = None;
+        match (must_hold, self.dialect) {
+            (None, _) => {}
+            (Some(_), Dialect::Postgres) => gate = must_hold,
+            // It would ask for each row anew.
+            (Some(must_hold), Dialect::Sqlite) => {
+                let most = limit.strip_prefix("LIMIT ").unwrap_or("-1");
+                limit = format!("LIMIT CASE WHEN {must_hold} THEN {most} ELSE 0 END");
+            }
+        }
+        let conditions: Vec<&str> = gate
+            .into_iter()
+            .chain(conditions.iter().copied())
             .filter(|condition| !condition.is_empty())
             .collect();
+        let condition = match conditions.is_empty() {
+            true => String::new(),
+            false => format!("WHERE {}", conditions.join(" AND ")),
+        };
         format!(
-            "SELECT {COLUMNS}{zones} FROM {source} AS e WHERE {} ORDER BY e.starts_at, e.id {}",
-            conditions.join(" AND "),
-            self.search.limit.map(plannable).unwrap_or_default()
+            "SELECT {COLUMNS}{zones} FROM {source} AS e {condition} \
+             ORDER BY e.starts_at, e.id {limit}"
         )
     }
 

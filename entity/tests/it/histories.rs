@@ -12,6 +12,8 @@ use crate::world::{World, bare, creating, id, known, replacing, storing};
 on_both_databases!(
     every_version_is_told_as_it_was_stored,
     pages_of_any_length_are_the_whole_history,
+    each_absence_has_its_own_beginning,
+    what_the_release_before_logged_is_told_by_what_came_later,
     a_pruned_log_tells_what_it_still_can,
     an_event_that_nobody_knows_has_no_history,
 );
@@ -153,6 +155,68 @@ async fn pages_of_any_length_are_the_whole_history(world: World) {
     }
     let none = history(&world, Some(whole.last().unwrap().version), 5).await;
     assert_eq!((none.versions.len(), none.before), (0, None));
+}
+
+/// Commits each of the changes on its own.
+async fn commit(world: &World, steps: impl IntoIterator<Item = Changes>) {
+    world.add(&["acme"]).await;
+    for changes in steps {
+        let begun = world.begun("acme").await;
+        world.commit(&begun, &changes).await;
+    }
+}
+
+fn gone() -> Changes {
+    Changes {
+        gone: vec![id("acme", "1")],
+        ..Changes::default()
+    }
+}
+
+async fn each_absence_has_its_own_beginning(world: World) {
+    let returned = Changes {
+        returned: vec![id("acme", "1")],
+        ..Changes::default()
+    };
+    commit(
+        &world,
+        [creating("acme", [bare("1")]), gone(), returned, gone()],
+    )
+    .await;
+    let earlier = world.in_seconds(-3600);
+    let sql = format!("UPDATE dataset_commit SET committed_at = {earlier} WHERE version = 2");
+    world.execute(&sql, vec![]).await;
+    let history = history(&world, None, 10).await;
+    let told: Vec<_> = history.versions.iter().map(|past| past.gone_at).collect();
+    let first = history.versions[2].committed_at;
+    let last = world.event(id("acme", "1")).await.gone_at;
+    assert!(last > Some(first));
+    assert_eq!(told, [last, None, Some(first), None]);
+}
+
+async fn what_the_release_before_logged_is_told_by_what_came_later(world: World) {
+    let offline = |title: &str| Content {
+        title: title.to_owned(),
+        sell_mode: SellMode::Offline,
+        ..bare("1")
+    };
+    let steps = [
+        creating("acme", [offline("a")]),
+        replacing("acme", [offline("b")]),
+        replacing("acme", [bare("1")]),
+        replacing("acme", [offline("c")]),
+    ];
+    commit(&world, steps).await;
+    world
+        .execute("UPDATE event_change SET hidden = false", vec![])
+        .await;
+    let history = history(&world, None, 10).await;
+    let told: Vec<bool> = history
+        .versions
+        .iter()
+        .map(|past| past.ever_online)
+        .collect();
+    assert_eq!(told, [true, true, false, false]);
 }
 
 async fn a_pruned_log_tells_what_it_still_can(world: World) {

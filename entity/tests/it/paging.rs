@@ -58,6 +58,7 @@ async fn pages(world: &World, search: &Search, limit: usize) -> Vec<Position> {
         let page = page(world, &search).await;
         assert!(page.len() <= limit);
         all.extend(page.iter().map(Found::position));
+        assert!(all.len() <= EVENTS, "pages do not end");
         if page.len() < limit {
             return all;
         }

@@ -350,3 +350,31 @@ async fn what_the_api_asks_of_a_million_events_touches_few_pages() {
     log(&world).await;
     logs(&world).await;
 }
+
+/// An embedded database has no numbers to go by: its plans follow from the statements alone.
+#[tokio::test]
+async fn an_embedded_database_reads_in_the_order_of_the_answer() {
+    let world = World::sqlite().await;
+    let db = &world.db.read;
+    for (what, narrow, _) in SEARCHES {
+        let mut search = Search {
+            limit: Some(20),
+            ..Search::default()
+        };
+        narrow(&mut search);
+        let mut statement = search::statement(db, &search);
+        statement.sql.insert_str(0, "EXPLAIN QUERY PLAN ");
+        let rows = db.query_all_raw(statement).await.unwrap();
+        let steps: Vec<String> = rows
+            .iter()
+            .map(|row| row.try_get("", "detail").unwrap())
+            .collect();
+        let count = |step: &str| steps.iter().filter(|it| it.contains(step)).count();
+        let updated = usize::from(search.updated_since.is_some());
+        // What was changed lately is sorted, and the few rows of each of two that are merged.
+        let sorts = count("CO-ROUTINE b") + updated;
+        assert_eq!(count("TEMP B-TREE"), sorts, "{what}: {steps:#?}");
+        let whole = steps.iter().filter(|it| *it == "SCAN e").count();
+        assert_eq!(whole, updated, "{what}: {steps:#?}");
+    }
+}
