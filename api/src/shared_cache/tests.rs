@@ -195,6 +195,54 @@ async fn a_frozen_server_costs_little_time_and_is_used_again_when_it_goes_on() {
 }
 
 #[tokio::test]
+async fn nobody_waits_for_a_connection_that_takes_long_to_open() {
+    let server = RedisServer::start().await;
+    let config = SharedCacheConfig {
+        get_within: Duration::from_millis(5),
+        ..patient()
+    };
+    let (slow, cache, key) = (
+        open(&server.url(), patient()),
+        open(&server.url(), config),
+        key(),
+    );
+    put(&slow, &key, "{}").await;
+    server.freeze();
+    let start = Instant::now();
+    for _ in 0..20 {
+        assert_eq!(cache.get(&key).await, None);
+    }
+    assert!(
+        start.elapsed() < Duration::from_secs(3),
+        "{:?}",
+        start.elapsed()
+    );
+    server.thaw();
+    let found = async || cache.get(&key).await;
+    assert_eq!(
+        eventually(SOON, "it is opened all the same", found).await,
+        "{}"
+    );
+}
+
+#[tokio::test]
+async fn an_answer_to_be_stored_is_nothing_to_try_a_server_with() {
+    let url = redis_url().await;
+    let cache = open(&url, patient());
+    for _ in 0..3 {
+        let pass = cache.0.breaker.pass().unwrap();
+        pass.failed(&Trouble::Busy);
+    }
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(60)).await;
+    tokio::time::resume();
+    cache.put(key(), "{}".into());
+    assert_eq!(cache.0.puts.available_permits(), PUTS);
+    assert_eq!(cache.get(&key()).await, None);
+    assert!(cache.0.breaker.pass_if_closed().is_some());
+}
+
+#[tokio::test]
 async fn a_server_that_comes_back_empty_is_filled_again() {
     let mut server = RedisServer::start().await;
     let (cache, key) = (open(&server.url(), patient()), key());
@@ -295,6 +343,8 @@ async fn no_more_than_a_few_answers_are_on_their_way_at_once() {
     for key in &keys {
         cache.put(key.clone(), "{}".into());
     }
+    // All of them are under way from here on.
+    tokio::task::yield_now().await;
     assert_eq!(cache.0.puts.available_permits(), 0);
     server.thaw();
     settled(&cache).await;
@@ -315,4 +365,13 @@ async fn a_wrong_url_says_what_to_write_and_keeps_its_secret() {
     }
     let cache = open("redis://user:hunter2@host/1", SharedCacheConfig::default());
     assert!(!format!("{cache:?}").contains("hunter2"), "{cache:?}");
+}
+
+#[test]
+fn a_key_is_named_by_the_hash_of_its_text() {
+    assert_eq!(
+        Key::new("").name(),
+        "fanfare:cache:af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262"
+    );
+    assert_ne!(Key::new("a").name(), Key::new("b").name());
 }
