@@ -1,6 +1,8 @@
 //! Benchmarks: each prints what it measured beside the limit that it stands against, both from the
 //! same run on the same machine.
 
+mod api;
+mod begin;
 mod cpu;
 mod database;
 mod fanout;
@@ -8,6 +10,8 @@ mod memory;
 mod show;
 mod sync;
 mod tools;
+
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
@@ -24,20 +28,32 @@ enum Benchmark {
     Sync(sync::Options),
     /// Claims, queue and whole path with many providers
     Fanout(fanout::Options),
+    /// Searches beside a server that does nothing, and beside the database alone
+    Api(api::Options),
     /// A process that syncs and measures itself
     #[command(hide = true)]
     SyncWorker(sync::child::Options),
     /// A worker process of a benchmark
     #[command(hide = true)]
     Worker(Box<fanout::role::Options>),
+    /// An API process of a benchmark
+    #[command(hide = true)]
+    ApiServer(api::served::Options),
+    /// A server that always answers the same
+    #[command(hide = true)]
+    BareServer(api::bare::Options),
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> anyhow::Result<ExitCode> {
     match Cli::parse().benchmark {
-        Benchmark::Sync(options) => sync::run(options).await,
-        Benchmark::SyncWorker(options) => sync::child::run(options).await,
-        Benchmark::Fanout(options) => fanout::run(options).await,
-        Benchmark::Worker(options) => fanout::role::run(*options).await,
+        Benchmark::Sync(options) => sync::run(options).await?,
+        Benchmark::SyncWorker(options) => sync::child::run(options).await?,
+        Benchmark::Fanout(options) => fanout::run(options).await?,
+        Benchmark::Worker(options) => fanout::role::run(*options).await?,
+        Benchmark::Api(options) => return api::run(options).await,
+        Benchmark::ApiServer(options) => api::served::run(options).await?,
+        Benchmark::BareServer(options) => api::bare::run(options).await?,
     }
+    Ok(ExitCode::SUCCESS)
 }

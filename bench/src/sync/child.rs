@@ -7,18 +7,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use clap::Args;
-use entity::host::Politeness;
-use entity::lease::{self, Ask, Begin, Begun};
-use entity::{Database, DatabaseUrl, claim};
+use entity::DatabaseUrl;
 use quick_xml::Reader;
 use quick_xml::events::Event;
-use sea_orm::ConnectionTrait;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
-use uuid::Uuid;
 use worker::{Synced, Tools};
 
+use crate::begin::begin;
 use crate::tools::tools;
 use crate::{cpu, memory, show};
 
@@ -143,27 +140,6 @@ fn each(cost: Cost, times: u32) -> Cost {
         wall: cost.wall / times,
         cpu: cost.cpu / times,
         ..cost
-    }
-}
-
-/// Makes the provider due, claims it and begins its run: what comes before a sync.
-async fn begin(db: &Database) -> anyhow::Result<Begun> {
-    db.write
-        .execute_unprepared("UPDATE provider SET next_due_at = '2000-01-01T00:00:00+00:00'")
-        .await?;
-    let claimed = claim::claim_due(db, Uuid::now_v7(), None, 1).await?;
-    let run = claimed
-        .and_then(|runs| Some(runs.first()?.id))
-        .context("the provider is not due")?;
-    let ask = Ask {
-        worker: "bench",
-        lease: Duration::from_secs(600),
-        politeness: Politeness::default(),
-        holds_suspect: false,
-    };
-    match lease::begin(db, run, ask).await? {
-        Begin::Begun(begun) => Ok(*begun),
-        _ => bail!("the run is not to be begun"),
     }
 }
 

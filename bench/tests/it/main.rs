@@ -54,3 +54,35 @@ async fn a_sync_is_measured() {
     ];
     prints(&[&["sync"][..], &few].concat(), &figures).await;
 }
+
+#[tokio::test]
+async fn searches_are_measured() {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    if !std::env::split_paths(&path).any(|folder| folder.join("wrk").is_file()) {
+        eprintln!("skipped: wrk is not installed, see `apt-get install wrk`");
+        return;
+    }
+    let figures = [
+        "cached, 20 results",
+        "axum alone",
+        "not modified",
+        "cached, 1000 results",
+        "uncached, 20 results",
+        "while events change",
+        "from commit to fresh answer",
+        "pgbench",
+        "distinct searches",
+    ];
+    let few = [
+        "--events",
+        "2000",
+        "--seconds",
+        "1",
+        "--rounds",
+        "1",
+        "--queries",
+        "100",
+        "--no-fail",
+    ];
+    prints(&[&["api"][..], &few].concat(), &figures).await;
+}

@@ -1,0 +1,64 @@
+//! Figures against their limits.
+
+use super::wrk::Told;
+use crate::show;
+
+/// Gathers which limits were missed.
+#[derive(Debug, Default)]
+pub(super) struct Verdict {
+    missed: Vec<String>,
+}
+
+impl Verdict {
+    /// The least that a figure may be, and whether it is less.
+    pub(super) fn at_least(&mut self, what: &str, figure: f64, limit: f64) -> String {
+        self.hold(what, figure, figure >= limit, "at least", limit)
+    }
+
+    /// The most that a figure may be, and whether it is more.
+    pub(super) fn at_most(&mut self, what: &str, figure: f64, limit: f64) -> String {
+        self.hold(what, figure, figure <= limit, "at most", limit)
+    }
+
+    fn hold(&mut self, what: &str, figure: f64, held: bool, how: &str, limit: f64) -> String {
+        let limit = format!("{how} {limit:.2}");
+        if held {
+            return limit;
+        }
+        self.missed.push(format!("{what} {figure:.3}, {limit}"));
+        format!("{limit}: MISSED")
+    }
+
+    /// No request may have failed.
+    pub(super) fn clean(&mut self, what: &str, told: &Told) {
+        if let Some(failures) = told.failures() {
+            self.wrong(what, &failures);
+        }
+    }
+
+    /// Answers that are no good.
+    pub(super) fn wrong(&mut self, what: &str, why: &str) {
+        show::line(&format!("{what:<26} {why}: MISSED"));
+        self.missed.push(format!("{what}: {why}"));
+    }
+
+    /// What can't be measured holds no limit.
+    pub(super) fn skipped(&mut self, what: &str, why: &str) {
+        show::line(&format!("{what:<26} SKIPPED: {why}"));
+        self.missed.push(format!("{what} skipped: {why}"));
+    }
+
+    /// The last line; whether all limits held.
+    pub(super) fn tell(&self) -> bool {
+        let missed = match self.missed.len() {
+            0 => {
+                show::line("all limits held");
+                return true;
+            }
+            1 => "1 limit".to_owned(),
+            many => format!("{many} limits"),
+        };
+        show::line(&format!("{missed} missed: {}", self.missed.join("; ")));
+        false
+    }
+}
