@@ -6,9 +6,10 @@ use clap::{Args, Parser, Subcommand};
 use jiff::tz::TimeZone;
 use worker::format::Format;
 
+use crate::api_options::ApiOptions;
 use crate::options::{
-    ApiOptions, DatabaseOptions, FetchOptions, LeaseOptions, ListenOptions, LogOptions,
-    ObserveOptions, QueueOptions, SchedulerOptions, WorkerOptions,
+    DatabaseOptions, FetchOptions, LeaseOptions, ListenOptions, LogOptions, ObserveOptions,
+    QueueOptions, SchedulerOptions, WorkerOptions,
 };
 
 /// Collects event listings from many providers and serves them from one fast API.
@@ -26,7 +27,7 @@ pub(crate) enum Command {
     /// Simulated providers and every role in one process; nothing to set up
     Demo(Demo),
     /// Every role in one process, with your own providers
-    All(All),
+    All(Box<All>),
     /// Serves the events over HTTP
     Api(Api),
     /// Decides what is due and enqueues it; run one or several

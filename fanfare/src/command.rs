@@ -45,7 +45,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
 async fn dispatch(command: Command, instance: &str) -> anyhow::Result<ExitCode> {
     match command {
         Command::Demo(options) => demo::run(options, instance).await?,
-        Command::All(options) => roles::all(options, instance).await?,
+        Command::All(options) => roles::all(*options, instance).await?,
         Command::Api(options) => roles::api(options).await?,
         Command::Scheduler(options) => roles::scheduler(options).await?,
         Command::Worker(mut options) => match options.command.take() {

@@ -1,5 +1,6 @@
 //! The command line: one binary, a subcommand a role.
 
+mod api_options;
 mod cli;
 mod command;
 mod listen;

@@ -4,9 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use api::{AdminToken, Cors, PerSecond, TrustedProxies};
 use clap::{Args, ValueEnum};
-use entity::DatabaseUrl;
+use entity::{DatabaseUrl, Kind};
 use queue::RedisUrl;
 use worker::fetch::{Networks, Proxy};
 
@@ -61,6 +60,19 @@ pub(crate) struct DatabaseOptions {
         value_parser = clap::value_parser!(u32).range(1..=1000)
     )]
     pub(crate) database_connections: u32,
+}
+
+impl DatabaseOptions {
+    /// Reads of an embedded database at once.
+    pub(crate) const EMBEDDED_READERS: usize = 4;
+
+    /// Reads at once.
+    pub(crate) fn connections(&self) -> usize {
+        match self.database_url.kind() {
+            Kind::Sqlite => Self::EMBEDDED_READERS,
+            Kind::Postgres => usize::try_from(self.database_connections).unwrap_or(usize::MAX),
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -253,37 +265,6 @@ pub(crate) struct ListenOptions {
         default_value = "127.0.0.1:8080"
     )]
     pub(crate) listen: SocketAddr,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ApiOptions {
-    #[command(flatten)]
-    pub(crate) listen: ListenOptions,
-    /// What opens the API's admin routes, at least 16 characters; there are none without it
-    #[arg(
-        long,
-        env = "FANFARE_ADMIN_TOKEN",
-        hide_env_values = true,
-        value_name = "TOKEN"
-    )]
-    pub(crate) admin_token: Option<AdminToken>,
-    /// Requests that each client may send a second, on the long run; as many as it likes without it
-    #[arg(long, env = "FANFARE_RATE_LIMIT", value_name = "NUMBER")]
-    pub(crate) rate_limit: Option<PerSecond>,
-    /// Requests that each client may send at once; those of one second without it
-    #[arg(
-        long,
-        env = "FANFARE_RATE_BURST",
-        value_name = "NUMBER",
-        value_parser = clap::value_parser!(u32).range(1..=1_000_000)
-    )]
-    pub(crate) rate_burst: Option<u32>,
-    /// Proxies whose X-Forwarded-For is believed: addresses or CIDRs, with commas
-    #[arg(long, env = "FANFARE_TRUSTED_PROXIES", value_name = "NETWORKS")]
-    pub(crate) trusted_proxies: Option<TrustedProxies>,
-    /// Origins whose pages may read the API: scheme://host:port, with commas, or * for all
-    #[arg(long, env = "FANFARE_CORS_ORIGINS", value_name = "ORIGINS")]
-    pub(crate) cors_origins: Option<Cors>,
 }
 
 #[derive(Debug, Args)]

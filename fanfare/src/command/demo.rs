@@ -15,8 +15,9 @@ use tokio_util::sync::CancellationToken;
 use worker::fetch::{self, Networks};
 
 use crate::cli::Demo;
-use crate::command::roles::{Roles, api_config, parse_providers};
+use crate::command::roles::{Roles, parse_providers};
 use crate::listen::listen;
+use crate::options::DatabaseOptions;
 use crate::{show, stop};
 
 /// How often a simulated provider is visited.
@@ -28,7 +29,7 @@ const NEWS: Duration = Duration::from_secs(10);
 
 /// Runs the demo until a signal.
 pub(crate) async fn run(options: Demo, name: &str) -> anyhow::Result<()> {
-    let api = api_config(&options.api)?;
+    let api = options.api.config(DatabaseOptions::EMBEDDED_READERS)?;
     let shutdown = stop::on_signal()?;
     let listener = listen(options.api.listen.listen, "--listen").await?;
     let address = listener.local_addr().context("a socket has an address")?;

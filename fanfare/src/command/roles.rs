@@ -1,6 +1,5 @@
 //! The roles: each alone, or all in one process.
 
-use std::num::NonZeroU32;
 use std::path::Path;
 
 use anyhow::{Context, anyhow, bail};
@@ -16,12 +15,12 @@ use worker::fetch;
 
 use crate::cli::{All, Api, Scheduler, Worker};
 use crate::listen::listen;
-use crate::options::{ApiOptions, FetchOptions, LeaseOptions, SchedulerOptions, WorkerOptions};
+use crate::options::{FetchOptions, LeaseOptions, SchedulerOptions, WorkerOptions};
 use crate::{observe, show, start, stop};
 
 /// `fanfare api`.
 pub(crate) async fn api(options: Api) -> anyhow::Result<()> {
-    let config = api_config(&options.api)?;
+    let config = options.api.config(options.database.connections())?;
     let shutdown = stop::on_signal()?;
     let listener = listen(options.api.listen.listen, "--listen").await?;
     let db =
@@ -74,7 +73,7 @@ pub(crate) async fn worker(options: Worker, name: &str) -> anyhow::Result<()> {
 /// `fanfare all`.
 pub(crate) async fn all(options: All, name: &str) -> anyhow::Result<()> {
     check_tick(&options.scheduler, &options.lease)?;
-    let api = api_config(&options.api)?;
+    let api = options.api.config(options.database.connections())?;
     let shutdown = stop::on_signal()?;
     let specs = read_providers(options.scheduler.providers.as_deref())?;
     let listener = listen(options.api.listen.listen, "--listen").await?;
@@ -152,23 +151,6 @@ fn check_tick(scheduler: &SchedulerOptions, lease: &LeaseOptions) -> anyhow::Res
     Ok(())
 }
 
-/// How the API behaves with these options.
-pub(crate) fn api_config(options: &ApiOptions) -> anyhow::Result<api::Config> {
-    if options.rate_burst.is_some() && options.rate_limit.is_none() {
-        bail!(
-            "a burst needs a rate: set FANFARE_RATE_LIMIT as well, or leave FANFARE_RATE_BURST out"
-        );
-    }
-    let burst = options.rate_burst.and_then(NonZeroU32::new);
-    Ok(api::Config {
-        admin_token: options.admin_token.clone(),
-        rate: options.rate_limit.map(|rate| api::Rate::new(rate, burst)),
-        trusted_proxies: options.trusted_proxies.clone().unwrap_or_default(),
-        cors: options.cors_origins.clone().unwrap_or_default(),
-        ..api::Config::default()
-    })
-}
-
 fn scheduler_config(options: &SchedulerOptions, lease: &LeaseOptions) -> scheduler::Config {
     scheduler::Config {
         tick: options.tick,
@@ -241,46 +223,4 @@ async fn apply_providers(db: &Database, specs: &[Spec]) -> anyhow::Result<()> {
         "provider file applied"
     );
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use clap::Parser;
-
-    use super::*;
-    use crate::cli::{Cli, Command};
-
-    fn configured(options: &[&str]) -> anyhow::Result<api::Config> {
-        let arguments = [&["fanfare", "api"], options].concat();
-        let Command::Api(options) = Cli::try_parse_from(arguments).unwrap().command else {
-            panic!("another command");
-        };
-        api_config(&options.api)
-    }
-
-    #[test]
-    fn the_apis_options_say_how_it_behaves() {
-        let config = configured(&[
-            "--admin-token=0123456789abcdef",
-            "--rate-limit=0.5",
-            "--rate-burst=7",
-            "--trusted-proxies=10.0.0.0/8",
-            "--cors-origins=https://app.example",
-        ]);
-        let config = config.unwrap();
-        assert!(config.admin_token.is_some());
-        let rate = api::Rate::new("0.5".parse().unwrap(), NonZeroU32::new(7));
-        assert_eq!(config.rate, Some(rate));
-        assert_eq!(config.trusted_proxies, "10.0.0.0/8".parse().unwrap());
-        assert_eq!(config.cors, "https://app.example".parse().unwrap());
-    }
-
-    #[test]
-    fn without_options_the_api_limits_nobody_and_changes_nothing() {
-        let config = configured(&[]).unwrap();
-        assert!(config.admin_token.is_none() && config.rate.is_none());
-        assert_eq!(config.trusted_proxies, api::TrustedProxies::default());
-        assert_eq!(config.cors, api::Cors::Off);
-        assert!(configured(&["--rate-burst=7"]).is_err());
-    }
 }
