@@ -182,6 +182,9 @@ async fn check(world: &World, events: &[(Model, String)], search: &Search) -> us
     found.len()
 }
 
+/// Narrows a search, given two instants and a place amid all events.
+type Narrow = fn(&mut Search, DateTime<Utc>, DateTime<Utc>, Position);
+
 async fn each_filter_alone_finds_what_it_should(world: World) {
     let events = fill(&world, EVENTS).await;
     let all = check(&world, &events, &Search::default()).await;
@@ -189,7 +192,7 @@ async fn each_filter_alone_finds_what_it_should(world: World) {
     let noon = start() + TimeDelta::hours(12 + 24 * 14);
     let later = noon + TimeDelta::days(2);
     let middle = position(&events[EVENTS / 2].0);
-    let searches: [fn(&mut Search, DateTime<Utc>, DateTime<Utc>, Position); 24] = [
+    let searches: [Narrow; 24] = [
         |search, noon, _, _| search.starts_at = Some(noon),
         |search, _, later, _| search.ends_at = Some(later),
         |search, noon, later, _| (search.starts_at, search.ends_at) = (Some(noon), Some(later)),
