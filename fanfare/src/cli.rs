@@ -33,7 +33,7 @@ pub(crate) enum Command {
     /// Decides what is due and enqueues it; run one or several
     Scheduler(Scheduler),
     /// Fetches, parses and stores feeds; run as many as you need. `worker list` shows them
-    Worker(Worker),
+    Worker(Box<Worker>),
     /// Brings the database's schema up to date
     Migrate(Migrate),
     /// Serves simulated feeds, good and bad ones

@@ -49,7 +49,7 @@ async fn dispatch(command: Command, instance: &str) -> anyhow::Result<ExitCode> 
         Command::Api(options) => roles::api(options).await?,
         Command::Scheduler(options) => roles::scheduler(options).await?,
         Command::Worker(mut options) => match options.command.take() {
-            None => roles::worker(options, instance).await?,
+            None => roles::worker(*options, instance).await?,
             Some(command) => workers::run(command).await?,
         },
         Command::Migrate(options) => return migrate::run(options).await,
