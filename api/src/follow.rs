@@ -77,8 +77,9 @@ impl Context {
     }
 
     async fn look_with(&self, lag: &mut Lag) -> bool {
-        let sight = self.sight().await;
+        lag.looked_at = Some(Instant::now());
         let present = self.present();
+        let sight = self.sight(present.as_deref()).await;
         let before = present.as_ref().map(|standing| standing.version);
         let most_lag = self.config().replica_lag;
         match decide(before, sight, lag, Instant::now(), most_lag) {
@@ -111,12 +112,17 @@ impl Context {
         }
     }
 
-    async fn sight(&self) -> Sight {
+    async fn sight(&self, present: Option<&Standing>) -> Sight {
         let watch = self.db().watch();
         let replica = self.db().has_replica();
-        let (read, primary) = tokio::join!(state_of(&watch.read), async {
+        // One that is not read from is not waited for either.
+        let patience = match present {
+            Some(present) if present.source == Source::Primary => PERIOD / 2,
+            _ => LOOK,
+        };
+        let (read, primary) = tokio::join!(state_of(&watch.read, patience), async {
             if replica {
-                state_of(&watch.write).await
+                state_of(&watch.write, LOOK).await
             } else {
                 None
             }
@@ -173,11 +179,16 @@ impl Context {
         if let Some(standing) = self.present() {
             return Ok(standing);
         }
+        self.look_since(Instant::now()).await;
+        self.present().ok_or(Error::NeverSeen)
+    }
+
+    /// Waits for a look that began at `asked` or later: those who wait together need one only.
+    async fn look_since(&self, asked: Instant) {
         let mut lag = self.looking().lock().await;
-        if self.present().is_none() {
+        if lag.looked_at.is_none_or(|at| at < asked) {
             self.look_with(&mut lag).await;
         }
-        self.present().ok_or(Error::NeverSeen)
     }
 
     /// What is present once `epoch`, which someone spoke of, is known to be the present one or not:
@@ -187,26 +198,20 @@ impl Context {
         if standing.version.epoch == epoch {
             return Ok(standing);
         }
-        let mut lag = self.looking().lock().await;
-        if self
-            .present()
-            .is_none_or(|present| present.version.epoch != epoch)
-        {
-            self.look_with(&mut lag).await;
-        }
+        self.look_since(Instant::now()).await;
         self.present().ok_or(Error::NeverSeen)
     }
 }
 
-async fn state_of(db: &DatabaseConnection) -> Option<State> {
-    match timeout(LOOK, dataset::state(db)).await {
+async fn state_of(db: &DatabaseConnection, patience: Duration) -> Option<State> {
+    match timeout(patience, dataset::state(db)).await {
         Ok(Ok(state)) => Some(state),
         Ok(Err(error)) => {
             tracing::debug!(%error, "a look for the version failed");
             None
         }
         Err(_) => {
-            tracing::debug!(limit = ?LOOK, "a look for the version was not answered in time");
+            tracing::debug!(?patience, "a look for the version was not answered in time");
             None
         }
     }

@@ -82,16 +82,35 @@ pub(crate) fn at_hand(
     asked: &Asked,
     encoding: Encoding,
 ) -> Option<Answered> {
-    let entry = context.cache().get(&asked.canonical, encoding)?;
     let stale_for = standing.stale_for();
-    let fresh = standing.accepts(entry.version);
-    let of_this_history = entry.version.epoch == standing.version.epoch;
-    // While the database is gone the last known answer is better than none, and says what it is.
-    (fresh || (stale_for.is_some() && of_this_history)).then_some(Answered {
-        answer: Answer::Kept(entry),
+    let fresh = |entry: &Arc<Entry>| standing.accepts(entry.version);
+    let mut entry = context
+        .cache()
+        .get(&asked.canonical, encoding)
+        .filter(fresh);
+    if entry.is_none() && stale_for.is_some() {
+        entry = last_known(context, standing, asked, encoding);
+    }
+    Some(Answered {
+        answer: Answer::Kept(entry?),
         layer: Layer::Hit,
         stale_for,
     })
+}
+
+/// What was last known of this history, in another coding if need be. While the database is gone it is
+/// better than nothing, and says what it is.
+fn last_known(
+    context: &Context,
+    standing: &Standing,
+    asked: &Asked,
+    encoding: Encoding,
+) -> Option<Arc<Entry>> {
+    [Encoding::Identity, encoding]
+        .into_iter()
+        .filter_map(|encoding| context.cache().get(&asked.canonical, encoding))
+        .filter(|entry| entry.version.epoch == standing.version.epoch)
+        .max_by_key(|entry| entry.version.number)
 }
 
 /// The answer to a question under `standing`.
@@ -115,17 +134,12 @@ pub(crate) async fn answer(
         }),
         Err(error) => {
             // The database may be gone before the next look finds it out.
-            let last = context.cache().get(&asked.canonical, encoding);
-            match last {
-                Some(entry)
-                    if error.is_outage() && entry.version.epoch == standing.version.epoch =>
-                {
-                    Ok(Answered {
-                        answer: Answer::Kept(entry),
-                        layer: Layer::Hit,
-                        stale_for: Some(standing.stale_for().unwrap_or_default()),
-                    })
-                }
+            match last_known(context, standing, asked, encoding) {
+                Some(entry) if error.is_outage() => Ok(Answered {
+                    answer: Answer::Kept(entry),
+                    layer: Layer::Hit,
+                    stale_for: Some(standing.stale_for().unwrap_or_default()),
+                }),
                 _ => Err(Error::Shared(error)),
             }
         }

@@ -64,6 +64,8 @@ pub(crate) struct Sight {
 pub(crate) struct Lag {
     /// What the primary had when the replica was last found behind, and when that was.
     behind: Option<(Version, Instant)>,
+    /// When the last look began.
+    pub(crate) looked_at: Option<Instant>,
     /// Whether it was said that there is nothing to answer from yet.
     pub(crate) said_unseen: bool,
 }
