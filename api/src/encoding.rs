@@ -34,7 +34,8 @@ pub(crate) enum Encoding {
 impl Encoding {
     /// What to send to a client with these `Accept-Encoding` fields, of which there may be none.
     ///
-    /// It is the coding of the highest weight; among equals br, then zstd, then gzip. It is
+    /// It is the coding of the highest weight; among equals zstd, which takes a quarter of br's time
+    /// for nearly the same size, then br, then gzip. It is
     /// `Identity` when that weighs more than all of them, and also when the client takes nothing
     /// that we have: an answer is better than none. Members that can't be read are skipped.
     pub(crate) fn negotiate<'a>(fields: impl IntoIterator<Item = &'a HeaderValue>) -> Self {
@@ -114,14 +115,8 @@ impl Encoding {
 /// What browsers and the usual clients send, letter by letter: most requests end here.
 fn of_common(field: &[u8]) -> Option<Encoding> {
     Some(match field {
-        b"gzip, deflate, br, zstd"
-        | b"gzip, deflate, br"
-        | b"gzip, br"
-        | b"br"
-        | b"deflate, gzip, br, zstd"
-        | b"deflate, gzip, br"
-        | b"*" => Encoding::Br,
-        b"zstd" => Encoding::Zstd,
+        b"gzip, deflate, br, zstd" | b"deflate, gzip, br, zstd" | b"zstd" | b"*" => Encoding::Zstd,
+        b"gzip, deflate, br" | b"gzip, br" | b"br" | b"deflate, gzip, br" => Encoding::Br,
         b"gzip, deflate" | b"gzip,deflate" | b"deflate, gzip" | b"gzip" => Encoding::Gzip,
         b"identity" | b"" => Encoding::Identity,
         _ => return None,
@@ -176,8 +171,8 @@ impl Weights {
         let weight = |named: Option<u16>| named.or(self.rest).unwrap_or(0);
         let codings = [
             (weight(self.gzip), Encoding::Gzip),
-            (weight(self.zstd), Encoding::Zstd),
             (weight(self.br), Encoding::Br),
+            (weight(self.zstd), Encoding::Zstd),
         ];
         // Of equals, this is the last one.
         match codings.into_iter().max_by_key(|(weight, _)| *weight) {
