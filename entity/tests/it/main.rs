@@ -13,6 +13,7 @@ mod connecting;
 mod fan_outs;
 mod fencing;
 mod finding;
+mod freshness;
 mod histories;
 mod holding;
 mod keeping;
