@@ -71,7 +71,12 @@ impl Service {
         }
         let router = self.router.clone();
         Answering::Later(Box::pin(async move {
-            let Ok(response) = router.oneshot(request.map(Body::new)).await;
+            let Ok(mut response) = router.oneshot(request.map(Body::new)).await;
+            if response.status() == StatusCode::NOT_MODIFIED {
+                // The router tells the length of what it sends, which is nothing; here it would be
+                // taken for that of the whole answer (RFC 9110, section 8.6).
+                response.headers_mut().remove(header::CONTENT_LENGTH);
+            }
             tell(response.map(Payload::Streamed))
         }))
     }

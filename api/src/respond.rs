@@ -84,7 +84,7 @@ fn not_modified(
     let condition = headers.get(IF_NONE_MATCH)?;
     let etag = entry::etag(standing.version, &asked.canonical, encoding);
     // What exists is not known here, and only that is what an asterisk asks.
-    if condition == "*" || !matches(condition, &etag) {
+    if condition == "*" || !has(headers, &etag) {
         return None;
     }
     let told = context.for_caches();
@@ -96,11 +96,14 @@ fn not_modified(
     Some(response)
 }
 
+/// Whether the client has the representation; the list that says so can stand in several fields.
+fn has(headers: &HeaderMap, etag: &HeaderValue) -> bool {
+    let mut listed = headers.get_all(IF_NONE_MATCH).iter();
+    listed.any(|condition| matches(condition, etag))
+}
+
 fn of_entry(entry: &Entry, answered: &Answered, headers: &HeaderMap) -> Response<Bytes> {
-    let unchanged = match (headers.get(IF_NONE_MATCH), &entry.etag) {
-        (Some(condition), Some(etag)) => matches(condition, etag),
-        _ => false,
-    };
+    let unchanged = entry.etag.as_ref().is_some_and(|etag| has(headers, etag));
     let (status, body, of_it) = if unchanged {
         (StatusCode::NOT_MODIFIED, Bytes::new(), &entry.not_modified)
     } else {
