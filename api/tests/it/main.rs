@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod admin;
+mod caching;
 mod contract;
 mod cors;
 mod docs;
