@@ -86,16 +86,15 @@ fn client(context: &Context, request: &Request) -> Client {
     operation_id = "syncProvider",
     tag = "admin",
     security(("bearer" = [])),
-    params(("name" = String, Path, description = "The provider's name.", example = "primary")),
+    params(("name" = String, Path, description = "The provider's name.", example = "primary",
+            min_length = 1, max_length = 100, pattern = "^[a-z0-9-]+$")),
     request_body(content = Option<SyncRequest>, description = "What to do beyond a usual sync.",
                  example = json!({"accept_gone": true})),
     responses(
-        (status = 202, description = "It is asked for.", body = Envelope<Asked>,
-         example = json!({"data": {"fan_out": "0197f2a0-5c1e-7cc2-9c0e-3f3c6d3b7a11"}, "error": null})),
+        (status = 202, description = "It is asked for.", body = Envelope<Asked>),
         Refusals,
         Failures,
-        (status = 409, description = "The provider is paused or retired.", body = ErrorEnvelope,
-         example = json!(tell::paused())),
+        (status = 409, description = "The provider is paused or retired.", body = ErrorEnvelope),
     )
 )]
 async fn sync(
@@ -120,13 +119,12 @@ async fn sync(
     operation_id = "pauseProvider",
     tag = "admin",
     security(("bearer" = [])),
-    params(("name" = String, Path, description = "The provider's name.", example = "primary")),
+    params(("name" = String, Path, description = "The provider's name.", example = "primary",
+            min_length = 1, max_length = 100, pattern = "^[a-z0-9-]+$")),
     request_body(content = Option<PauseRequest>, description = "Why.",
                  example = json!({"reason": "they asked us to wait"})),
     responses(
-        (status = 200, description = "It is paused.", body = Envelope<ProviderState>,
-         example = json!({"data": {"name": "primary", "state": "paused",
-                                   "paused_reason": "they asked us to wait"}, "error": null})),
+        (status = 200, description = "It is paused.", body = Envelope<ProviderState>),
         Refusals,
         Failures,
     )
@@ -154,11 +152,10 @@ async fn pause(
     operation_id = "resumeProvider",
     tag = "admin",
     security(("bearer" = [])),
-    params(("name" = String, Path, description = "The provider's name.", example = "primary")),
+    params(("name" = String, Path, description = "The provider's name.", example = "primary",
+            min_length = 1, max_length = 100, pattern = "^[a-z0-9-]+$")),
     responses(
-        (status = 200, description = "It is not paused.", body = Envelope<ProviderState>,
-         example = json!({"data": {"name": "primary", "state": "active", "paused_reason": null},
-                          "error": null})),
+        (status = 200, description = "It is not paused.", body = Envelope<ProviderState>),
         Refusals,
         Failures,
     )
@@ -189,6 +186,7 @@ struct SyncRequest {
     /// Whether to take for gone what the feed lacks, however much it is, and to fetch it whatever is
     /// known of it.
     #[serde(default)]
+    #[schema(default = false)]
     accept_gone: bool,
 }
 
@@ -196,8 +194,12 @@ struct SyncRequest {
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct PauseRequest {
-    /// Shown wherever the provider is.
-    #[schema(max_length = 200, default = "paused over the API")]
+    /// Shown wherever the provider is. Not blank, and without characters that don't print.
+    #[schema(
+        max_length = 200,
+        pattern = r"^[^\u0000-\u001F\u007F-\u009F]*[^\s\u0000-\u001F\u007F-\u009F][^\u0000-\u001F\u007F-\u009F]*$",
+        default = "paused over the API"
+    )]
     reason: Option<String>,
 }
 
@@ -217,6 +219,7 @@ struct Asked {
 #[derive(Debug, Serialize, ToSchema)]
 struct ProviderState {
     /// The stable key.
+    #[schema(pattern = "^[a-z0-9-]+$", min_length = 1, max_length = 100)]
     name: String,
     state: Standing,
     /// Why its syncs are paused, if they are.

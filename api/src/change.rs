@@ -11,7 +11,7 @@ use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use crate::difference::Difference;
+use crate::difference::{Difference, difference};
 use crate::error::{ErrorEnvelope, Failures};
 use crate::event::EventDetails;
 use crate::query;
@@ -35,11 +35,9 @@ use crate::{Context, Error, route};
         (status = 200, description = "The changes, the oldest first.", body = ChangePage,
          headers(("Link" = String, description = "The next page, as `<…>; rel=\"next\"` (RFC 8288)."))),
         (status = 400, description = "A parameter is missing, unknown, doubled or malformed, or `since` lies in the future.",
-         body = ErrorEnvelope,
-         example = json!({"error": {"code": "missing_parameter", "message": "the parameter `since` is missing: send it such as since=8d3f5f60-4b5d-4a3c-9f35-0e6f5a0c1d2e-42"}, "data": null})),
+         body = ErrorEnvelope),
         (status = 410, description = "`since` belongs to a history that has ended, or lies before what the log still has: start over with a search.",
-         body = ErrorEnvelope,
-         example = json!({"error": {"code": "version_expired", "message": "the log no longer goes back to `since`: read all events with /v1/events/search, then go on from its header Dataset-Version"}, "data": null})),
+         body = ErrorEnvelope),
         Failures,
     )
 )]
@@ -96,7 +94,10 @@ pub(crate) struct ChangeList {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ChangeMeta {
     /// What to send as `since` next.
-    #[schema(example = "8d3f5f60-4b5d-4a3c-9f35-0e6f5a0c1d2e-43.17")]
+    #[schema(
+        example = "8d3f5f60-4b5d-4a3c-9f35-0e6f5a0c1d2e-43.17",
+        pattern = r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}-[0-9]{1,18}(\.[0-9]{1,18})?$"
+    )]
     next: String,
     /// Whether there is more to be had at once.
     more: bool,
@@ -106,8 +107,10 @@ pub(crate) struct ChangeMeta {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct EventChange {
     /// The number of the version that brought it.
+    #[schema(minimum = 1)]
     version: i64,
     /// Its place within that version.
+    #[schema(minimum = 0)]
     position: i64,
     /// When that version was committed.
     committed_at: DateTime<Utc>,
@@ -118,9 +121,10 @@ pub(crate) struct EventChange {
     id: Uuid,
     /// What differs, as `{"field": [before, after]}`; null where nothing was there before, or where
     /// the event only left its feed or came back to it.
-    #[schema(value_type = Option<Object>, required)]
+    #[schema(schema_with = difference, required)]
     changed: Option<Difference>,
     /// The event as it is in the version of this answer.
+    #[schema(required)]
     event: Option<EventDetails>,
 }
 

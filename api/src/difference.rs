@@ -3,12 +3,33 @@
 use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Serialize, Serializer};
 use serde_json::Value;
+use utoipa::openapi::schema::{AdditionalProperties, ArrayItems, SchemaType};
+use utoipa::openapi::{ArrayBuilder, ObjectBuilder, Type};
 
 use crate::render::Price;
 
 /// The log's `{"field": [before, after]}`, in which prices are ten-thousandths.
 #[derive(Debug)]
 pub(crate) struct Difference(pub(crate) Value);
+
+/// How the document tells of an `Option<Difference>`.
+pub(crate) fn difference() -> ObjectBuilder {
+    let sides = ArrayBuilder::new()
+        .items(ArrayItems::RefOrSchema(Box::new(
+            ObjectBuilder::new()
+                .schema_type(SchemaType::AnyValue)
+                .into(),
+        )))
+        .min_items(Some(2))
+        .max_items(Some(2));
+    ObjectBuilder::new()
+        .schema_type(SchemaType::from_iter([Type::Object, Type::Null]))
+        .description(Some(
+            "What differs, as `{\"field\": [before, after]}`; null where nothing was there before, or \
+             where the event only left its feed or came back to it.",
+        ))
+        .additional_properties(Some(AdditionalProperties::RefOr(sides.into())))
+}
 
 impl Serialize for Difference {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

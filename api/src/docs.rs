@@ -22,7 +22,7 @@ use crate::{Error, secure};
     tag = "documentation",
     responses(
         (status = 303, description = "The page is at /docs/, so that its files are found.",
-         headers(("Location" = String))),
+         headers(("Location" = String, description = "The page."))),
         Failures,
     )
 )]

@@ -148,7 +148,7 @@ pub(crate) enum Error {
 }
 
 impl Error {
-    fn status(&self) -> StatusCode {
+    pub(crate) fn status(&self) -> StatusCode {
         match self {
             Self::Query(_) | Self::MalformedId => StatusCode::BAD_REQUEST,
             Self::NoSuchEvent { .. } | Self::NoSuchRoute => StatusCode::NOT_FOUND,
@@ -353,7 +353,7 @@ impl ErrorEnvelope {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ErrorDetail {
     /// Tells errors apart; stable.
-    #[schema(value_type = String, example = "malformed_parameter")]
+    #[schema(value_type = String, example = "malformed_parameter", pattern = "^[a-z_]+$")]
     code: &'static str,
     /// What to send instead, for people.
     message: String,

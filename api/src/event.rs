@@ -86,13 +86,13 @@ pub(crate) struct EventState {
     /// Date when the event starts, in local time.
     start_date: NaiveDate,
     /// Time when the event starts, in local time.
-    #[schema(value_type = String, format = "time")]
+    #[schema(value_type = String, pattern = r"^[0-2][0-9]:[0-5][0-9]:[0-5][0-9]$", example = "22:38:19")]
     start_time: LocalTime,
     /// Date when the event ends, in local time.
     #[schema(required)]
     end_date: Option<NaiveDate>,
     /// Time when the event ends, in local time.
-    #[schema(value_type = Option<String>, format = "time", required)]
+    #[schema(value_type = Option<String>, pattern = r"^[0-2][0-9]:[0-5][0-9]:[0-5][0-9]$", required, example = "14:45:15")]
     end_time: Option<LocalTime>,
     /// When the event starts.
     starts_at: DateTime<Utc>,
@@ -145,7 +145,7 @@ pub(crate) struct ZoneDetails {
     #[schema(required)]
     name: Option<String>,
     /// Seats.
-    #[schema(required)]
+    #[schema(required, minimum = 0)]
     capacity: Option<i64>,
     /// Of one seat.
     #[schema(schema_with = nullable_price, required)]

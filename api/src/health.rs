@@ -147,6 +147,7 @@ enum Reach {
 #[derive(Debug, Serialize, ToSchema)]
 struct Dataset {
     /// Rises by one with each commit that changes events.
+    #[schema(minimum = 0)]
     version: i64,
     /// Names the history; renewed when it may have branched.
     epoch: Uuid,

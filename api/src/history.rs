@@ -11,7 +11,7 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use crate::change::{KindName, kind_name};
-use crate::difference::Difference;
+use crate::difference::{Difference, difference};
 use crate::error::{ErrorEnvelope, Failures};
 use crate::event::{EventState, event_id};
 use crate::question::Question;
@@ -81,7 +81,7 @@ pub(crate) struct VersionList {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct HistoryMeta {
     /// What to send as `before` for the versions before these; null if these were the last.
-    #[schema(required)]
+    #[schema(required, minimum = 1)]
     next_before: Option<i64>,
 }
 
@@ -89,6 +89,7 @@ pub(crate) struct HistoryMeta {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct EventVersion {
     /// The number of the version that brought it.
+    #[schema(minimum = 1)]
     version: i64,
     /// When that version was committed.
     committed_at: DateTime<Utc>,
@@ -98,7 +99,7 @@ pub(crate) struct EventVersion {
     #[schema(value_type = KindName)]
     kind: &'static str,
     /// What differs from before, as `{"field": [before, after]}`.
-    #[schema(value_type = Option<Object>, required)]
+    #[schema(schema_with = difference, required)]
     changed: Option<Difference>,
     /// The event after it.
     event: EventState,

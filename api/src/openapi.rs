@@ -1,13 +1,13 @@
 //! The document of this API, made from its handlers.
 
+mod examples;
+mod headers;
+mod links;
+
 use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse;
 use serde_json::{Map, Value, json};
-use utoipa::openapi::header::HeaderBuilder;
-use utoipa::openapi::path::Operation;
-use utoipa::openapi::response::ResponseBuilder;
-use utoipa::openapi::{Object, RefOr, Type};
 
 use crate::admin::Bearer;
 use crate::error::{ErrorEnvelope, Failures};
@@ -18,88 +18,35 @@ use crate::{Context, admin, rate};
 pub fn openapi() -> Value {
     let mut document = routes().merge(admin::routes()).into_openapi();
     rate::tell(&mut document);
-    for (path, of_a_version) in READS {
-        let operation = document.paths.paths.get_mut(path);
-        if let Some(operation) = operation.and_then(|item| item.get.as_mut()) {
-            tell_of_headers(operation, of_a_version);
-        }
-    }
     let mut document =
         serde_json::to_value(document).expect("the document is made of strings, numbers and lists");
     let schemas = document["components"]["schemas"].clone();
     merge(&mut document, &schemas);
+    let paths = document["paths"].as_object_mut();
+    let operations = paths.into_iter().flatten().flat_map(|(_, item)| {
+        let methods = item.as_object_mut().into_iter().flatten();
+        methods.filter(|(method, _)| matches!(method.as_str(), "get" | "post"))
+    });
+    for (_, operation) in operations {
+        headers::tell(operation);
+        examples::tell(operation);
+        links::tell(operation);
+        loosen(operation);
+    }
     document
 }
 
-/// The reads, and whether they depend on nothing but the version that they name.
-const READS: [(&str, bool); 5] = [
-    ("/v1/events/search", true),
-    ("/v1/events/{id}", true),
-    ("/v1/events/{id}/history", true),
-    ("/v1/changes", true),
-    ("/v1/providers", false),
-];
-
-/// Headers of a read, and what they say. The last ones are of reads of a version only.
-const HEADERS: [(&str, &str); 9] = [
-    (
-        "Dataset-Version",
-        "State of the events that the answer belongs to: EPOCH-NUMBER.",
-    ),
-    (
-        "Dataset-Stale",
-        "Seconds for which the service has not been able to tell whether there is a newer answer; \
-         only while that is so.",
-    ),
-    ("Age", "The same, for caches (RFC 9111)."),
-    (
-        "Cache-Control",
-        "What caches may do with the answer (RFC 9111, RFC 5861).",
-    ),
-    (
-        "Cache-Status",
-        "What the service's own cache had to do with it (RFC 9211).",
-    ),
-    ("Vary", "Always accept-encoding."),
-    (
-        "ETag",
-        "Strong validator of this very representation, for If-None-Match.",
-    ),
-    ("Cache-Tag", "What a CDN may drop it by, with commas."),
-    ("Surrogate-Key", "The same, with spaces."),
-];
-const NOT_OF_A_VERSION: usize = 6;
-
-fn tell_of_headers(operation: &mut Operation, of_a_version: bool) {
-    let told = if of_a_version {
-        &HEADERS[..]
-    } else {
-        &HEADERS[..NOT_OF_A_VERSION]
+/// Says that a request may leave out its body, rather than send `null`.
+fn loosen(operation: &mut Value) {
+    let Some(body) = operation.get_mut("requestBody") else {
+        return;
     };
-    let responses = &mut operation.responses.responses;
-    if of_a_version {
-        let description = "The client has this very answer: its If-None-Match names the ETag.";
-        let unchanged = ResponseBuilder::new().description(description).build();
-        responses.insert("304".to_owned(), unchanged.into());
-    }
-    for (status, response) in responses {
-        let RefOr::T(response) = response else {
-            continue;
-        };
-        let with_validator = |name: &str| status != "404" || name != "ETag";
-        if ["200", "304", "404"].contains(&status.as_str()) {
-            for (name, description) in told.iter().filter(|(name, _)| with_validator(name)) {
-                let kind = match *name {
-                    "Age" | "Dataset-Stale" => Type::Integer,
-                    _ => Type::String,
-                };
-                let header = HeaderBuilder::new()
-                    .schema(Some(Object::with_type(kind)))
-                    .description(Some(*description))
-                    .build();
-                response.headers.insert((*name).to_owned(), header.into());
-            }
-        }
+    body["required"] = false.into();
+    let schema = &mut body["content"]["application/json"]["schema"];
+    let choices = schema["oneOf"].as_array();
+    let object = choices.and_then(|choices| choices.iter().find(|one| one["type"] != "null"));
+    if let Some(object) = object.cloned() {
+        *schema = object;
     }
 }
 
@@ -161,7 +108,10 @@ pub(crate) async fn openapi_document(State(context): State<Context>) -> impl Int
         description = "Events of many providers, from one place.\n\n\
                        Every answer is `{\"data\": …, \"error\": null}`, and every error \
                        `{\"error\": {\"code\": …, \"message\": …}, \"data\": null}`. Every read \
-                       carries `Dataset-Version`, which changes when events do.",
+                       carries `Dataset-Version`, which changes when events do.\n\n\
+                       `HEAD` is answered wherever `GET` is, with the same headers. `OPTIONS` is \
+                       answered with 204 and the header `Allow`. Other methods are 405 \
+                       (`method_not_allowed`), other addresses 404 (`not_found`).",
     ),
     tags(
         (name = "events", description = "What can be attended."),

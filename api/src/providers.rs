@@ -180,19 +180,27 @@ pub(crate) struct ProviderList {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Provider {
     /// The stable key.
+    #[schema(
+        example = "primary",
+        pattern = "^[a-z0-9-]+$",
+        min_length = 1,
+        max_length = 100
+    )]
     name: String,
     /// Host, and port if it is not the scheme's own, of its feed.
     host: String,
     /// What its feed is written in.
     format: String,
     /// Seconds from one visit to the next.
-    #[schema(value_type = f64, example = json!(900))]
+    #[schema(value_type = f64, example = json!(900), minimum = 1)]
     interval_seconds: serde_json::Number,
     /// The zone of the feed's naive times.
     timezone: String,
     /// Events that its feed has, or had when it was last read.
+    #[schema(minimum = 0)]
     events: i64,
     /// Events that have left its feed.
+    #[schema(minimum = 0)]
     events_gone: i64,
     /// When its feed was last read as a whole, or found unchanged.
     #[schema(required)]
@@ -207,6 +215,7 @@ pub(crate) struct Provider {
     #[schema(required)]
     paused_reason: Option<String>,
     /// Failed runs since the last good one.
+    #[schema(minimum = 0)]
     consecutive_failures: i64,
 }
 

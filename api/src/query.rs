@@ -11,7 +11,7 @@ mod search;
 use url::form_urlencoded;
 
 pub(crate) use changes::{Changes, History, changes, history};
-pub(crate) use search::search;
+pub(crate) use search::{search, without_cursor};
 
 /// Why a query string was refused; each says what to send instead.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -192,13 +192,13 @@ pub(crate) struct EventSummary {
     /// Date when the event starts, in local time.
     start_date: NaiveDate,
     /// Time when the event starts, in local time.
-    #[schema(value_type = Option<String>, format = "time", required, example = "22:38:19")]
+    #[schema(value_type = Option<String>, format = "time", pattern = r"^[0-2][0-9]:[0-5][0-9]:[0-5][0-9]$", required, example = "22:38:19")]
     start_time: LocalTime,
     /// Date when the event ends, in local time.
     #[schema(required)]
     end_date: Option<NaiveDate>,
     /// Time when the event ends, in local time.
-    #[schema(value_type = Option<String>, format = "time", required, example = "14:45:15")]
+    #[schema(value_type = Option<String>, format = "time", pattern = r"^[0-2][0-9]:[0-5][0-9]:[0-5][0-9]$", required, example = "14:45:15")]
     end_time: Option<LocalTime>,
     /// The least price of all zones.
     #[schema(schema_with = nullable_price, required)]

@@ -101,6 +101,7 @@ struct Parameters {
     #[param(
         required = false,
         example = "primary",
+        min_length = 1,
         max_length = 100,
         pattern = "^[a-z0-9-]+$"
     )]
@@ -137,7 +138,12 @@ struct Parameters {
     limit: Option<u64>,
     /// Return the page after the one that had this in `meta.next_cursor`; 100 events if `limit` is
     /// not given.
-    #[param(required = false)]
+    #[param(
+        required = false,
+        min_length = 98,
+        max_length = 98,
+        pattern = "^[A-Za-z0-9_-]+$"
+    )]
     cursor: Option<String>,
 }
 

@@ -109,8 +109,8 @@ const REASON_CHARS: usize = 200;
 /// [`Refused::MalformedReason`].
 pub(super) fn reason(given: &str) -> Result<&str, Refused> {
     let reason = given.trim();
-    let chars = reason.chars().count();
-    if chars == 0 || chars > REASON_CHARS || reason.chars().any(char::is_control) {
+    let is_long = given.chars().count() > REASON_CHARS;
+    if reason.is_empty() || is_long || given.chars().any(char::is_control) {
         let limit = REASON_CHARS;
         return Err(Refused::MalformedReason { limit });
     }
@@ -125,7 +125,14 @@ mod tests {
     fn a_reason_is_a_short_line() {
         assert_eq!(reason(" they asked us\u{a0}"), Ok("they asked us"));
         assert!(reason(&"é".repeat(200)).is_ok());
-        for bad in ["", " ", "two\nlines", "bell\u{7}", &"é".repeat(201)] {
+        for bad in [
+            "",
+            " ",
+            "two\nlines",
+            "line\n",
+            "bell\u{7}",
+            &"é".repeat(201),
+        ] {
             let refused = reason(bad).unwrap_err();
             assert_eq!(refused.code(), "malformed_reason", "{bad:?}");
         }

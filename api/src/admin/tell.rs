@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Value, json};
 use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::openapi::{
@@ -55,9 +54,7 @@ impl IntoResponses for Refusals {
 
 fn response(description: &str, refused: &Refused) -> (String, RefOr<Response>) {
     let schema = Ref::from_schema_name(ErrorEnvelope::name());
-    let content = ContentBuilder::new()
-        .schema(Some(schema))
-        .example(Some(example(refused)));
+    let content = ContentBuilder::new().schema(Some(schema));
     let mut response = ResponseBuilder::new()
         .description(description)
         .content("application/json", content.build());
@@ -69,19 +66,6 @@ fn response(description: &str, refused: &Refused) -> (String, RefOr<Response>) {
     }
     let status = refused.status().as_str().to_owned();
     (status, response.build().into())
-}
-
-/// What a sync of a paused provider answers.
-pub(super) fn paused() -> Value {
-    example(&Refused::ProviderPaused {
-        name: name(),
-        reason: "they asked us to wait".to_owned(),
-    })
-}
-
-fn example(refused: &Refused) -> Value {
-    let (code, message) = (refused.code(), refused.to_string());
-    json!({"error": {"code": code, "message": message}, "data": null})
 }
 
 fn name() -> String {

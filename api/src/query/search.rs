@@ -83,7 +83,11 @@ pub(crate) fn search(query: Option<&str>, standing: &Standing) -> Result<Search,
     Ok(search)
 }
 
-fn without_cursor(query: Option<&str>) -> Result<(Search, Option<String>), Invalid> {
+/// The search and its cursor, which is still sealed.
+///
+/// # Errors
+/// See [`Invalid`].
+pub(crate) fn without_cursor(query: Option<&str>) -> Result<(Search, Option<String>), Invalid> {
     let [
         starts_at,
         ends_at,
