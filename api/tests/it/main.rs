@@ -17,6 +17,8 @@ mod rate;
 mod search;
 mod seed;
 mod serve;
+mod server;
+mod socket;
 mod world;
 
 /// Makes each function a test on PostgreSQL and one on SQLite.

@@ -3,29 +3,10 @@ use std::time::Duration;
 use api::Config;
 use sea_orm::TransactionTrait;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
+use tokio::net::TcpStream;
 
+use crate::socket::serve;
 use crate::world::World;
-
-struct Served {
-    address: std::net::SocketAddr,
-    shutdown: CancellationToken,
-    running: JoinHandle<anyhow::Result<()>>,
-}
-
-async fn serve(world: &World, config: Config) -> Served {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let shutdown = CancellationToken::new();
-    let run = api::run(config, listener, world.db.clone(), shutdown.clone());
-    Served {
-        address,
-        shutdown,
-        running: tokio::spawn(run),
-    }
-}
 
 /// Sends a request whose connection is not closed by the client, and gives the answer in full.
 async fn request(address: std::net::SocketAddr, path: &str) -> String {
@@ -44,7 +25,7 @@ async fn an_open_request_is_answered_although_shutdown_was_asked_for() {
         database_timeout: Duration::from_secs(20),
         ..Config::default()
     };
-    let served = serve(&world, config).await;
+    let served = serve(&world.db, config).await;
     assert!(
         request(served.address, "/v1/events/search")
             .await
@@ -76,7 +57,7 @@ async fn a_request_that_does_not_end_holds_the_shutdown_up_to_its_deadline() {
         drain_timeout: Duration::from_millis(200),
         ..Config::default()
     };
-    let served = serve(&world, config).await;
+    let served = serve(&world.db, config).await;
     // The head of a request, without its end.
     let mut stream = TcpStream::connect(served.address).await.unwrap();
     stream.write_all(b"GET / HTTP/1.1\r\n").await.unwrap();
@@ -92,7 +73,7 @@ async fn a_request_that_does_not_end_holds_the_shutdown_up_to_its_deadline() {
 #[tokio::test]
 async fn an_idle_connection_does_not_hold_the_shutdown_up() {
     let world = World::sqlite().await;
-    let served = serve(&world, Config::default()).await;
+    let served = serve(&world.db, Config::default()).await;
     let mut stream = TcpStream::connect(served.address).await.unwrap();
     let request = b"GET /healthz HTTP/1.1\r\nHost: api\r\n\r\n";
     stream.write_all(request).await.unwrap();
