@@ -9,6 +9,7 @@ mod cors;
 mod docs;
 mod errors;
 mod event;
+mod filtering;
 mod health;
 mod limits;
 mod outage;
