@@ -4,6 +4,7 @@
 
 mod admin;
 mod caching;
+mod changes;
 mod contract;
 mod cors;
 mod docs;
