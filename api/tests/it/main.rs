@@ -12,6 +12,7 @@ mod errors;
 mod event;
 mod filtering;
 mod health;
+mod histories;
 mod limits;
 mod outage;
 mod providers;
