@@ -9,6 +9,7 @@ use entity::dataset::Version;
 use entity::search::{self, Search};
 use futures::TryStreamExt;
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::Instrument;
 
@@ -116,9 +117,12 @@ async fn read_rows(
 ) -> Result<Option<Reply>, Error> {
     let (version, mut rows) = search::find(&reading.db, search).await?;
     reading.check(version)?;
+    // Whoever waited for the beginning waits no longer for what follows.
+    let limit = reading.context.config().database_timeout;
+    let silent = |_| Error::DatabaseSilent { limit };
     let mut body = SearchBody::new();
     let mut writer = None;
-    while let Some(found) = rows.try_next().await? {
+    while let Some(found) = timeout(limit, rows.try_next()).await.map_err(silent)?? {
         body.push(&found);
         match &mut writer {
             None if body.bytes() > KEPT => {
