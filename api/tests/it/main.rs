@@ -19,6 +19,7 @@ mod outage;
 mod overload;
 mod providers;
 mod rate;
+mod replica;
 mod search;
 mod seed;
 mod serve;
