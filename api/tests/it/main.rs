@@ -11,6 +11,7 @@ mod docs;
 mod errors;
 mod event;
 mod filtering;
+mod freshness;
 mod health;
 mod histories;
 mod large;
