@@ -128,9 +128,12 @@ pub(crate) async fn answer(
     }
     match fetch(context, standing, asked, encoding).await {
         Ok(answer) => Ok(Answered {
+            // Another process may have shared it before the database was gone.
+            stale_for: standing
+                .stale_for()
+                .filter(|_| answer.version() == standing.version),
             answer,
             layer: Layer::Miss,
-            stale_for: None,
         }),
         Err(error) => {
             // The database may be gone before the next look finds it out.

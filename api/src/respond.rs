@@ -44,7 +44,11 @@ pub(crate) async fn respond(
     record(&answered);
     Ok(match &answered.answer {
         Answer::Kept(entry) => of_entry(entry, &answered, headers).map(Body::from),
-        Answer::Large(large) => of_large(context, large, asked, encoding),
+        Answer::Large(large) => {
+            let mut response = of_large(context, large, asked, encoding);
+            mark(response.headers_mut(), answered.layer, answered.stale_for);
+            response
+        }
     })
 }
 
@@ -126,7 +130,6 @@ fn of_large(
     let told = context.for_caches();
     let mut headers = validators(&asked.question, large.version, Some(&etag), told);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    mark(&mut headers, Layer::Miss, None);
     let source = large.spool.read();
     // Whoever reads it keeps it going.
     let held = Arc::clone(large);
