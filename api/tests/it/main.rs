@@ -25,6 +25,7 @@ mod search;
 mod seed;
 mod serve;
 mod server;
+mod sharing;
 mod socket;
 mod world;
 
