@@ -60,7 +60,11 @@ async fn a_database_without_a_free_connection_is_503_in_time(world: World) {
         service.get(address).await.error(503, "unavailable");
     }
     held.pop().unwrap().rollback().await.unwrap();
-    assert_eq!(service.get(READS[0]).await.status, 200);
+    // A busy machine may take longer than such a short limit, now and then.
+    eventually(SAFETY_NET, "a connection is enough", async || {
+        service.get(READS[0]).await.status == 200
+    })
+    .await;
 }
 
 /// A server that stands still keeps its connections open; one that died refuses new ones.
