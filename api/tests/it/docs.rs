@@ -1,3 +1,7 @@
+//! The documentation that the API serves, and the page about it.
+
+use std::collections::BTreeSet;
+
 use crate::world::World;
 
 #[tokio::test]
@@ -106,5 +110,57 @@ fn a_page_that_loads_from_another_host_would_be_noticed() {
         "@import 'http://cdn.example/x.css'",
     ] {
         assert_eq!(loads(text).len(), 1, "{text}");
+    }
+}
+
+const PAGE: &str = include_str!("../../../docs/API.md");
+
+#[test]
+fn the_page_about_the_api_lists_every_error_code_with_its_status() {
+    let mut listed = BTreeSet::new();
+    for line in PAGE.lines().filter(|line| line.starts_with("| `")) {
+        let cells: Vec<_> = line.split(" | ").collect();
+        if let Ok(status) = cells[1].parse::<u16>() {
+            let codes = cells[0].trim_start_matches("| ").split(", ");
+            listed.extend(codes.map(|code| (status, code.trim_matches('`').to_owned())));
+        }
+    }
+    let document = api::openapi();
+    // No operation of the document answers this one.
+    let mut told = BTreeSet::from([(405, "method_not_allowed".to_owned())]);
+    for item in document["paths"].as_object().unwrap().values() {
+        for operation in item.as_object().unwrap().values() {
+            for (status, response) in operation["responses"].as_object().unwrap() {
+                let examples = &response["content"]["application/json"]["examples"];
+                let codes = examples
+                    .as_object()
+                    .into_iter()
+                    .flat_map(|codes| codes.keys());
+                told.extend(codes.map(|code| (status.parse().unwrap(), code.clone())));
+            }
+        }
+    }
+    assert!(told.len() > 20, "{told:?}");
+    assert_eq!(listed, told);
+}
+
+#[test]
+fn the_page_about_the_api_names_every_route_and_parameter() {
+    let document = api::openapi();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        // Routes of one kind share a line.
+        let name = path
+            .rsplit_once("{name}")
+            .map_or(path.as_str(), |(_, action)| action);
+        assert!(PAGE.contains(&format!("{name}`")), "{path}");
+        for operation in item.as_object().unwrap().values() {
+            for parameter in operation["parameters"].as_array().into_iter().flatten() {
+                let name = parameter["name"].as_str().unwrap();
+                assert!(
+                    PAGE.contains(&format!("`{name}")) || PAGE.contains(&format!("{{{name}}}")),
+                    "{path} {name}"
+                );
+            }
+        }
     }
 }

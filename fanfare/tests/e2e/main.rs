@@ -16,5 +16,6 @@ mod http;
 mod inspecting;
 mod providers;
 mod refused;
+mod tour;
 mod truth;
 mod world;
