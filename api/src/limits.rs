@@ -1,12 +1,14 @@
 //! What a request may not exceed, whatever its route.
 
 use std::any::Any;
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use axum::body::HttpBody;
 use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use futures::FutureExt;
 
 use crate::Error;
 
@@ -19,8 +21,23 @@ pub(crate) const HEADER_BYTES: usize = 16 * 1024;
 /// Largest body, in bytes. Reads have none.
 pub(crate) const BODY_BYTES: u64 = 64 * 1024;
 
+/// Answers a request within its limits, whatever becomes of its handler.
+///
+/// One layer for all of them: each one more would cost as much as a good part of an answer.
+pub(crate) async fn keep(longest: Duration, request: Request, next: Next) -> Response {
+    if let Err(error) = size(&request) {
+        return error.into_response();
+    }
+    let answer = AssertUnwindSafe(next.run(request)).catch_unwind();
+    match tokio::time::timeout(longest, answer).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(panic)) => panicked(&*panic).into_response(),
+        Err(_) => Error::TimedOut { limit: longest }.into_response(),
+    }
+}
+
 /// Refuses what is too large before anyone reads it.
-pub(crate) async fn size(request: Request, next: Next) -> Result<Response, Error> {
+fn size(request: &Request) -> Result<(), Error> {
     let target = request.uri().path_and_query();
     if target.is_some_and(|target| target.as_str().len() > TARGET_BYTES) {
         let limit = TARGET_BYTES;
@@ -36,22 +53,15 @@ pub(crate) async fn size(request: Request, next: Next) -> Result<Response, Error
         let limit = BODY_BYTES;
         return Err(Error::BodyTooLarge { limit });
     }
-    Ok(next.run(request).await)
+    Ok(())
 }
 
-/// Ends a request that takes longer than `limit`.
-pub(crate) async fn time(limit: Duration, request: Request, next: Next) -> Result<Response, Error> {
-    tokio::time::timeout(limit, next.run(request))
-        .await
-        .map_err(|_| Error::TimedOut { limit })
-}
-
-/// Answers for a handler that panicked.
-pub(crate) fn panicked(payload: Box<dyn Any + Send>) -> Response {
+/// What a handler that panicked is answered for.
+fn panicked(payload: &(dyn Any + Send)) -> Error {
     let message = payload
         .downcast_ref::<String>()
         .map(String::as_str)
         .or_else(|| payload.downcast_ref::<&str>().copied())
         .unwrap_or("without a message");
-    Error::Panicked(message.to_owned()).into_response()
+    Error::Panicked(message.to_owned())
 }

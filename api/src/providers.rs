@@ -146,12 +146,12 @@ async fn read(context: &Context, standing: &Standing) -> Result<Arc<Listed>, Err
             let (version, counts) = match counted {
                 Some(counted) => counted,
                 None => {
-                    let (version, counts) = entity::search::counts(&db).await?;
+                    let (version, counts) = entity::search::counts(db.db()).await?;
                     source::check(&standing, version, primary)?;
                     (version, counts.into())
                 }
             };
-            let freshness = entity::provider::freshness(&db).await?;
+            let freshness = entity::provider::freshness(db.db()).await?;
             Ok((version, counts, freshness))
         }
     });

@@ -177,9 +177,9 @@ async fn plain(context: &Context, standing: &Standing, asked: &Asked) -> Result<
     if let Some(large) = context.larges().get(&asked.canonical, standing) {
         return Ok(Answer::Large(large));
     }
-    let shared_key = Key::new(key(standing.version, &asked.canonical, Encoding::Identity));
+    let shared_key = |version| Key::new(key(version, &asked.canonical, Encoding::Identity));
     if let Some(shared) = context.shared()
-        && let Some(value) = shared.get(&shared_key).await
+        && let Some(value) = shared.get(&shared_key(standing.version)).await
         && let Some(reply) = decode(standing.version, &value)
     {
         return Ok(keep(
@@ -206,8 +206,7 @@ async fn plain(context: &Context, standing: &Standing, asked: &Asked) -> Result<
                 context.poke();
             }
             if let Some(shared) = context.shared() {
-                let key = key(reply.version, &asked.canonical, Encoding::Identity);
-                shared.put(Key::new(key), encode(&reply));
+                shared.put(shared_key(reply.version), encode(&reply));
             }
             Ok(keep(
                 context,

@@ -1,18 +1,16 @@
 //! Which address leads where, and what stands around every handler.
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn;
 use axum::routing::get;
-use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::OpenApi as _;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::openapi::Base;
 use crate::{
-    Config, Context, Error, admin, change, cors, docs, event, health, history, limits, openapi,
-    providers, search, trace,
+    Config, Context, Error, admin, change, cors, docs, event, health, history, openapi, providers,
+    search, trace,
 };
 
 /// The routes of the API over `context`; [`crate::Service`] is the whole of it.
@@ -45,21 +43,17 @@ pub(crate) fn routes() -> OpenApiRouter<Context> {
 /// Puts around all routes, the unknown one included, what makes every answer ours. The last layer
 /// is the outermost.
 fn protected(router: Router, config: &Config) -> Router {
-    let body_limit = usize::try_from(limits::BODY_BYTES).unwrap_or(usize::MAX);
-    let request_timeout = config.request_timeout;
-    let mut router = router
+    let longest = config.request_timeout;
+    let router = router
         .fallback(async || Error::NoSuchRoute)
         .method_not_allowed_fallback(cors::other_method)
-        .layer(DefaultBodyLimit::max(body_limit))
-        .layer(from_fn(limits::size))
-        .layer(CatchPanicLayer::custom(limits::panicked))
         .layer(from_fn(move |request, next| {
-            limits::time(request_timeout, request, next)
+            trace::request(longest, request, next)
         }));
-    if let Some(cors) = config.cors.layer() {
-        router = router.layer(cors);
+    match config.cors.layer() {
+        Some(cors) => router.layer(cors),
+        None => router,
     }
-    router.layer(from_fn(trace::request))
 }
 
 #[cfg(test)]
@@ -72,6 +66,7 @@ mod tests {
     use tower::ServiceExt;
 
     use super::*;
+    use crate::limits;
 
     async fn answer(router: Router, request: Request<Body>) -> (StatusCode, Value) {
         let config = Config {

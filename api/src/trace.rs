@@ -1,6 +1,8 @@
 //! One span a request, named and attributed as OpenTelemetry's semantic conventions for HTTP
 //! servers have it. It continues the trace of a client that sends one.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::extract::MatchedPath;
 use axum::http::{Method, Request, Response};
@@ -8,12 +10,19 @@ use axum::middleware::Next;
 use tracing::field::Empty;
 use tracing::{Instrument, Span, info_span};
 
-/// Runs the request within its span.
-pub(crate) async fn request(request: Request<Body>, next: Next) -> Response<Body> {
+use crate::limits;
+
+/// Answers the request within its span and its limits; `longest` is how long it may take.
+pub(crate) async fn request(
+    longest: Duration,
+    request: Request<Body>,
+    next: Next,
+) -> Response<Body> {
     // Few and bounded, unlike paths: what is no route has none.
     let route = request.extensions().get::<MatchedPath>().cloned();
     let span = span_of(&request, route.as_ref().map(MatchedPath::as_str));
-    let response = next.run(request).instrument(span.clone()).await;
+    let answer = limits::keep(longest, request, next);
+    let response = answer.instrument(span.clone()).await;
     let status = response.status();
     span.record("http.response.status_code", status.as_u16());
     // To a server a client's mistake is no error.

@@ -6,11 +6,10 @@
 
 use chrono::{DateTime, Utc};
 use sea_orm::prelude::Json;
-use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DbErr, FromQueryResult, QueryResult, Statement,
-};
+use sea_orm::{DatabaseConnection, DbErr, FromQueryResult, QueryResult, Statement};
 use uuid::Uuid;
 
+use crate::Reader;
 use crate::dataset::Version;
 use crate::dialect::Dialect;
 use crate::event;
@@ -106,8 +105,8 @@ struct Logged {
 ///
 /// # Errors
 /// Whatever the database answers.
-pub async fn page(db: &DatabaseConnection, after: At, limit: u64) -> Result<Page, DbErr> {
-    let rows = db.query_all_raw(statement(db, after, limit)).await?;
+pub async fn page(reader: &Reader, after: At, limit: u64) -> Result<Page, DbErr> {
+    let rows = reader.all(statement(reader.pool(), after, limit)).await?;
     let first = rows
         .first()
         .ok_or_else(|| DbErr::RecordNotFound("the dataset's row is missing".to_owned()))?;

@@ -4,6 +4,7 @@ mod config;
 mod error;
 mod lock;
 mod postgres;
+mod reader;
 mod sqlite;
 mod url;
 
@@ -18,6 +19,7 @@ use sea_orm::{
 
 pub use config::{Access, Config, Session};
 pub use error::ConnectError;
+pub use reader::Reader;
 pub use url::{DatabaseUrl, InvalidUrl, Kind};
 
 /// The database: one pool that writes and one that reads. Cheap to clone.
@@ -27,6 +29,8 @@ pub struct Database {
     pub write: DatabaseConnection,
     /// Reads for others, from a replica if there is one.
     pub read: DatabaseConnection,
+    reader: Reader,
+    primary_reader: Reader,
     watch: Watch,
     has_replica: bool,
     kind: Kind,
@@ -57,6 +61,16 @@ impl Database {
         self.has_replica
     }
 
+    /// Small reads for others, from a replica if there is one.
+    pub fn reader(&self) -> &Reader {
+        &self.reader
+    }
+
+    /// Small reads for others, from where events are written.
+    pub fn primary_reader(&self) -> &Reader {
+        &self.primary_reader
+    }
+
     /// The connections to look at the dataset's version with.
     pub fn watch(&self) -> &Watch {
         &self.watch
@@ -77,6 +91,8 @@ impl Database {
 
     /// Closes all pools, waiting for what is in use.
     pub async fn close(self) {
+        self.reader.rest();
+        self.primary_reader.rest();
         // Closing fails only for connections that are gone already.
         let _ = self.watch.read.close().await;
         let _ = self.watch.write.close().await;

@@ -28,6 +28,6 @@ pub mod worker;
 mod write;
 
 pub use connect::{
-    Access, Config, ConnectError, Database, DatabaseUrl, InvalidUrl, Kind, Session, connect,
+    Access, Config, ConnectError, Database, DatabaseUrl, InvalidUrl, Kind, Reader, Session, connect,
 };
 pub use sea_orm::DbErr;

@@ -121,6 +121,8 @@ where
     let spans = tracing_opentelemetry::layer()
         .with_tracer(guard.traces.tracer("fanfare"))
         .with_threads(false)
+        .with_location(false)
+        .with_tracked_inactivity(false)
         .with_filter(traced());
     // Spans come first: the log line of an event asks for the ids of the span around it.
     let subscriber = Registry::default()

@@ -6,9 +6,8 @@ use std::sync::Arc;
 use axum::http::StatusCode;
 use entity::dataset::Version;
 use entity::search::Search;
-use entity::{changes, history, search};
+use entity::{Reader, changes, history, search};
 use futures::TryStreamExt;
-use sea_orm::DatabaseConnection;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 
@@ -71,7 +70,7 @@ pub(crate) async fn of_standing<T, F>(
     context: &Context,
     standing: &Standing,
     deadline: Instant,
-    reading: impl Fn(DatabaseConnection, bool) -> F,
+    reading: impl Fn(Reader, bool) -> F,
 ) -> Result<T, Error>
 where
     F: Future<Output = Result<T, Error>>,
@@ -81,8 +80,8 @@ where
     let db = context.db();
     if standing.source == Source::Primary || !db.has_replica() {
         let db = match standing.source {
-            Source::Primary => db.write.clone(),
-            Source::Read => db.read.clone(),
+            Source::Primary => db.primary_reader().clone(),
+            Source::Read => db.reader().clone(),
         };
         return timeout_at(deadline, reading(db, true))
             .await
@@ -90,7 +89,7 @@ where
     }
     // The primary needs the rest of the time.
     let half = deadline - limit / 2;
-    let first = timeout_at(half, reading(db.read.clone(), false))
+    let first = timeout_at(half, reading(db.reader().clone(), false))
         .await
         .unwrap_or_else(silent);
     match first {
@@ -100,7 +99,7 @@ where
                 "the replica can't answer, so the primary is asked"
             );
             context.poke();
-            timeout_at(deadline, reading(db.write.clone(), true))
+            timeout_at(deadline, reading(db.primary_reader().clone(), true))
                 .await
                 .unwrap_or_else(silent)
         }
@@ -130,7 +129,7 @@ pub(crate) fn check(standing: &Standing, version: Version, primary: bool) -> Res
 /// One attempt at one database.
 pub(super) struct Reading {
     pub(super) context: Context,
-    pub(super) db: DatabaseConnection,
+    pub(super) db: Reader,
     pub(super) standing: Standing,
     /// Whether nothing can be newer than what it has.
     pub(super) primary: bool,
@@ -232,7 +231,7 @@ impl Reading {
 
     async fn history(&self, id: uuid::Uuid, wanted: &History) -> Result<Reply, Error> {
         let (version, history) =
-            history::of_event(&self.db, id, wanted.before, wanted.limit).await?;
+            history::of_event(self.db.db(), id, wanted.before, wanted.limit).await?;
         self.check(version)?;
         let found = history.map(EventHistory::from);
         Ok(one(version, id, found.map(|history| history.to_json())))

@@ -7,7 +7,7 @@ use sea_orm::{ConnectOptions, ConnectionTrait, DatabaseConnection, DbErr};
 
 use super::error::{LEAST_POSTGRES, innermost};
 use super::{
-    Config, ConnectError, Database, DatabaseUrl, Kind, Session, Watch, open, open_lazily,
+    Config, ConnectError, Database, DatabaseUrl, Kind, Reader, Session, Watch, open, open_lazily,
     pool_options,
 };
 use crate::dialect::Dialect;
@@ -19,7 +19,15 @@ pub(super) async fn connect(config: &Config) -> Result<Database, ConnectError> {
         Some(url) => replica(config, url).await?,
         None => write.clone(),
     };
+    // The other half is for streams, and for other roles of the process.
+    let kept = usize::try_from(config.max_connections / 2).unwrap_or(usize::MAX);
+    let primary_reader = Reader::of_postgres(&write, kept.max(1));
     Ok(Database {
+        reader: match &config.read_url {
+            Some(_) => Reader::of_postgres(&read, kept.max(1)),
+            None => primary_reader.clone(),
+        },
+        primary_reader,
         write,
         read,
         watch: watch(config).await?,

@@ -8,7 +8,9 @@ use sea_orm::sqlx::Connection;
 use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
 
 use super::lock::lock;
-use super::{Access, Config, ConnectError, Database, Kind, Watch, open, open_lazily, pool_options};
+use super::{
+    Access, Config, ConnectError, Database, Kind, Reader, Watch, open, open_lazily, pool_options,
+};
 
 pub(super) async fn connect(config: &Config) -> Result<Database, ConnectError> {
     let lock = match (config.access, config.url.path()) {
@@ -19,6 +21,8 @@ pub(super) async fn connect(config: &Config) -> Result<Database, ConnectError> {
     let read = open(config, &config.url, options(config, 4, true)).await?;
     let watch = open_lazily(&config.url, options(config, 1, true)).await?;
     Ok(Database {
+        reader: Reader::of_sqlite(&read),
+        primary_reader: Reader::of_sqlite(&read),
         write,
         read,
         watch: Watch {

@@ -3,10 +3,11 @@
 use chrono::{DateTime, NaiveDateTime, Utc};
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
-use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, QueryResult, Statement, StreamTrait};
+use sea_orm::{DatabaseConnection, DbErr, QueryResult, Statement, StreamTrait};
 use uuid::Uuid;
 
 use super::statements::Statements;
+use crate::Reader;
 use crate::dataset::Version;
 use crate::dialect::Dialect;
 use crate::event::Zones;
@@ -103,10 +104,10 @@ const AT_ONCE: u64 = 200;
 /// # Errors
 /// Whatever the database answers, here or in the midst of the stream.
 pub async fn find<'a>(
-    db: &'a DatabaseConnection,
+    reader: &'a Reader,
     search: &Search,
 ) -> Result<(Version, BoxStream<'a, Result<Found, DbErr>>), DbErr> {
-    let dialect = Dialect::of(db);
+    let dialect = reader.dialect();
     let zones = search.zones;
     let Statements {
         found,
@@ -116,14 +117,14 @@ pub async fn find<'a>(
     loop {
         let statement = dialect.statement(&found, values.clone());
         if search.limit.is_some_and(|limit| limit <= AT_ONCE) {
-            let rows = db.query_all_raw(statement).await?;
+            let rows = reader.all(statement).await?;
             if let Some(row) = rows.first() {
                 let version = read_version(row)?;
                 let rows = rows.into_iter().map(move |row| read(&row, zones));
                 return Ok((version, stream::iter(rows).boxed()));
             }
         } else {
-            let mut rows = db.stream_raw(statement).await?;
+            let mut rows = reader.db().stream_raw(statement).await?;
             if let Some(row) = rows.try_next().await? {
                 let version = read_version(&row)?;
                 let first = stream::iter([read(&row, zones)]);
@@ -134,7 +135,7 @@ pub async fn find<'a>(
         // Nothing there: ask for the version in which nothing is there. If something has come
         // meanwhile there is none, and the search starts over.
         let statement = dialect.statement(&empty, values.clone());
-        if let Some(row) = db.query_one_raw(statement).await? {
+        if let Some(row) = reader.one(statement).await? {
             return Ok((read_version(&row)?, stream::empty().boxed()));
         }
     }

@@ -1,10 +1,10 @@
 //! One event by its id.
 
-use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, FromQueryResult};
+use sea_orm::{DbErr, FromQueryResult};
 use uuid::Uuid;
 
+use crate::Reader;
 use crate::dataset::Version;
-use crate::dialect::Dialect;
 use crate::event;
 
 /// An event with its provider's name: what is as old as the dataset's version, and nothing of runs.
@@ -28,15 +28,12 @@ struct Context {
 ///
 /// # Errors
 /// Whatever the database answers.
-pub async fn event_of(
-    db: &DatabaseConnection,
-    id: Uuid,
-) -> Result<(Version, Option<WithProvider>), DbErr> {
+pub async fn event_of(reader: &Reader, id: Uuid) -> Result<(Version, Option<WithProvider>), DbErr> {
     let sql = "SELECT d.version, d.epoch, p.name AS provider, e.* \
                FROM dataset d LEFT JOIN event e ON e.id = $1 \
                LEFT JOIN provider p ON p.id = e.provider_id";
-    let row = db
-        .query_one_raw(Dialect::of(db).statement(sql, vec![id.into()]))
+    let row = reader
+        .one(reader.dialect().statement(sql, vec![id.into()]))
         .await?
         .ok_or_else(|| DbErr::RecordNotFound("the dataset's row is missing".to_owned()))?;
     let context = Context::from_query_result(&row, "")?;

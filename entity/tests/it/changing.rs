@@ -142,7 +142,7 @@ struct Reader {
 
 impl Reader {
     async fn read(&mut self, world: &World, limit: u64) -> Page {
-        let page = page(&world.db.read, self.at, limit).await.unwrap();
+        let page = page(world.db.reader(), self.at, limit).await.unwrap();
         assert!(page.changes.len() as u64 <= limit);
         assert!(page.reaches_back(self.at));
         for change in &page.changes {
@@ -209,7 +209,7 @@ async fn whoever_reads_along_knows_all_that_many_writers_commit(world: World) {
 
     let all = world.count("event_change").await;
     assert!(reader.read > 100 && (reader.read as i64) < all, "{all}");
-    let (version, found) = search::find(&world.db.read, &Search::default())
+    let (version, found) = search::find(world.db.reader(), &Search::default())
         .await
         .unwrap();
     let found: Vec<search::Found> = found.try_collect().await.unwrap();
@@ -237,7 +237,7 @@ async fn whoever_reads_along_knows_all_that_many_writers_commit(world: World) {
 }
 
 async fn all_from(world: &World, at: At) -> Page {
-    page(&world.db.read, at, 1_000).await.unwrap()
+    page(world.db.reader(), at, 1_000).await.unwrap()
 }
 
 /// Version, event and kind of each change from the beginning.
@@ -340,7 +340,7 @@ async fn a_large_commit_is_told_page_by_page(world: World) {
         let mut at = At::default();
         let mut all = Vec::new();
         loop {
-            let page = page(&world.db.read, at, limit).await.unwrap();
+            let page = page(world.db.reader(), at, limit).await.unwrap();
             let changes = page.changes.iter();
             all.extend(changes.map(|change| (change.version, change.event_id, change.kind)));
             at = page.next;
@@ -351,7 +351,7 @@ async fn a_large_commit_is_told_page_by_page(world: World) {
         assert_eq!(all, whole, "{limit}");
         assert_eq!((at.version, at.position), (2, None));
     }
-    let none = page(&world.db.read, At::default(), 0).await.unwrap();
+    let none = page(world.db.reader(), At::default(), 0).await.unwrap();
     assert_eq!((none.changes.len(), none.next), (0, At::default()));
 }
 
@@ -363,13 +363,13 @@ async fn what_is_hidden_is_passed_over_for_good(world: World) {
         let content = offline(&number.to_string());
         write(&world, provider, &creating("acme", [content])).await;
     }
-    let first = page(&world.db.read, At::default(), 1).await.unwrap();
+    let first = page(world.db.reader(), At::default(), 1).await.unwrap();
     let at = At {
         version: 1,
         position: Some(0),
     };
     assert_eq!((first.next, first.more), (at, true));
-    let rest = page(&world.db.read, first.next, 1).await.unwrap();
+    let rest = page(world.db.reader(), first.next, 1).await.unwrap();
     let end = At {
         version: 4,
         position: None,

@@ -171,7 +171,7 @@ fn expected(events: &[(Model, String)], search: &Search) -> Vec<Uuid> {
 }
 
 async fn find(world: &World, search: &Search) -> Vec<Found> {
-    let (_, found) = search::find(&world.db.read, search).await.unwrap();
+    let (_, found) = search::find(world.db.reader(), search).await.unwrap();
     found.try_collect().await.unwrap()
 }
 
@@ -346,7 +346,7 @@ async fn what_is_found_is_told_as_it_is_stored(world: World) {
 
 async fn an_answer_carries_its_version_also_when_nothing_is_found(world: World) {
     let version = async |search: Search| {
-        let (version, _) = search::find(&world.db.read, &search).await.unwrap();
+        let (version, _) = search::find(world.db.reader(), &search).await.unwrap();
         version
     };
     let before = version(Search::default()).await;
@@ -372,12 +372,14 @@ async fn an_answer_carries_its_version_also_when_nothing_is_found(world: World) 
 async fn one_event_comes_with_its_provider_and_without_its_runs(world: World) {
     let events = fill(&world, 100).await;
     for (event, provider) in events {
-        let (version, found) = search::event_of(&world.db.read, event.id).await.unwrap();
+        let (version, found) = search::event_of(world.db.reader(), event.id).await.unwrap();
         let found = found.unwrap();
         assert_eq!((found.event, found.provider), (event, provider));
         assert_eq!(version.number, world.version().await);
     }
-    let (version, found) = search::event_of(&world.db.read, Uuid::nil()).await.unwrap();
+    let (version, found) = search::event_of(world.db.reader(), Uuid::nil())
+        .await
+        .unwrap();
     assert_eq!((version.number, found), (world.version().await, None));
 }
 

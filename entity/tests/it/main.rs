@@ -16,6 +16,7 @@ mod finding;
 mod freshness;
 mod histories;
 mod holding;
+mod hurrying;
 mod keeping;
 mod knowing;
 mod leasing;

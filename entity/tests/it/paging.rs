@@ -44,7 +44,7 @@ async fn fill(world: &World, chance: &mut Chance) {
 }
 
 async fn page(world: &World, search: &Search) -> Vec<Found> {
-    let (_, found) = search::find(&world.db.read, search).await.unwrap();
+    let (_, found) = search::find(world.db.reader(), search).await.unwrap();
     found.try_collect().await.unwrap()
 }
 
@@ -160,7 +160,7 @@ async fn a_page_of_the_end_is_empty_and_has_a_version(world: World) {
         limit: Some(20),
         ..Search::default()
     };
-    let (version, found) = search::find(&world.db.read, &end).await.unwrap();
+    let (version, found) = search::find(world.db.reader(), &end).await.unwrap();
     let found: Vec<Found> = found.try_collect().await.unwrap();
     assert_eq!((version.number, found.len()), (1, 0));
 }

@@ -315,7 +315,7 @@ async fn searches(world: &World) {
         };
         narrow(&mut search);
         for _ in 0..7 {
-            let (_, found) = search::find(db, &search).await.unwrap();
+            let (_, found) = search::find(world.db.reader(), &search).await.unwrap();
             let found: Vec<_> = found.try_collect().await.unwrap();
             assert!(found.len() == 20 || what.contains("no provider") || what.contains("just now"));
         }
