@@ -184,6 +184,8 @@ async fn a_redis_that_was_flushed_is_filled_again() {
     shares(&redis, 1).await;
 }
 
+type Spoil = Box<dyn Fn(&[u8]) -> Vec<u8>>;
+
 #[tokio::test]
 async fn what_is_not_an_answer_of_ours_is_never_given() {
     let database = stored(testkit::Database::sqlite().await).await;
@@ -209,7 +211,7 @@ async fn what_is_not_an_answer_of_ours_is_never_given() {
         }
     };
     let middle = values[0].len() / 2;
-    let spoils: [(&str, Box<dyn Fn(&[u8]) -> Vec<u8>>); 7] = [
+    let spoils: [(&str, Spoil); 7] = [
         ("nothing", Box::new(|_| Vec::new())),
         ("other bytes", Box::new(|_| b"{\"data\":{}}".to_vec())),
         (
