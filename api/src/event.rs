@@ -6,7 +6,7 @@ use axum::extract::{Path, Request, State};
 use axum::http::Response;
 use chrono::{DateTime, NaiveDate, Utc};
 use entity::event::{Content, SellMode, Zone};
-use entity::search::WithProvider;
+use entity::search;
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -167,8 +167,8 @@ impl From<Zone> for ZoneDetails {
     }
 }
 
-impl From<WithProvider> for EventDetails {
-    fn from(found: WithProvider) -> Self {
+impl From<search::Event> for EventDetails {
+    fn from(found: search::Event) -> Self {
         let event = found.event;
         Self {
             id: event.id,

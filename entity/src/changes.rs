@@ -14,7 +14,7 @@ use crate::dataset::Version;
 use crate::dialect::Dialect;
 use crate::event;
 use crate::event_change::Kind;
-use crate::search::{WithProvider, plannable};
+use crate::search::{self, plannable};
 
 /// How far someone has read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
@@ -64,7 +64,7 @@ pub struct Change {
     /// as it was.
     pub changed: Option<Json>,
     /// The event as it is in the page's version, which may be later than this change.
-    pub event: Option<WithProvider>,
+    pub event: Option<search::Event>,
 }
 
 impl Page {
@@ -189,7 +189,7 @@ fn sql(dialect: Dialect, limit: u64) -> String {
 fn change(row: &QueryResult) -> Result<Change, DbErr> {
     let logged = Logged::from_query_result(row, "")?;
     let event = match logged.provider {
-        Some(provider) => Some(WithProvider {
+        Some(provider) => Some(search::Event {
             event: event::Model::from_query_result(row, "")?,
             provider,
         }),

@@ -11,7 +11,7 @@ use crate::dataset::Version;
 use crate::dialect::Dialect;
 use crate::event::{self, Content};
 use crate::event_change::Kind;
-use crate::search::WithProvider;
+use crate::search;
 
 /// Changes that are undone at most, from the newest on: what lies before them is not told. Pages further
 /// back cost more, since all that is newer has to be undone for them.
@@ -21,7 +21,7 @@ pub const MOST_UNDONE: u64 = 5_000;
 #[derive(Debug, Clone, PartialEq)]
 pub struct History {
     /// As it is now.
-    pub event: WithProvider,
+    pub event: search::Event,
     /// What it was after each logged change, newest first.
     pub versions: Vec<Past>,
     /// Ask for what lies before this version to go on; nothing, if this was all.
@@ -101,7 +101,7 @@ pub async fn of_event(
     let event = event::Model::from_query_result(&first, "")?;
     let mut state = State::of(&event)?;
     let mut history = History {
-        event: WithProvider { event, provider },
+        event: search::Event { event, provider },
         versions: Vec::new(),
         before: None,
     };

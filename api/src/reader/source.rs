@@ -145,7 +145,7 @@ impl Reading {
                 None => return large::read(self, search.clone()).await,
             },
             Question::Event(id) => {
-                let (version, event) = search::event_of(&self.db, *id).await?;
+                let (version, event) = search::event(&self.db, *id).await?;
                 self.check(version)?;
                 let found = event.map(EventDetails::from);
                 one(

@@ -148,14 +148,23 @@ pub fn statement(db: &DatabaseConnection, search: &Search) -> Statement {
     dialect.statement(statements.found, statements.values)
 }
 
-pub(super) fn read_version(row: &QueryResult) -> Result<Version, DbErr> {
+/// What [`find`] gives, all at once.
+///
+/// # Errors
+/// Whatever the database answers.
+pub async fn all(reader: &Reader, search: &Search) -> Result<(Version, Vec<Found>), DbErr> {
+    let (version, found) = find(reader, search).await?;
+    Ok((version, found.try_collect().await?))
+}
+
+fn read_version(row: &QueryResult) -> Result<Version, DbErr> {
     Ok(Version {
         number: row.try_get_by_index(0)?,
         epoch: row.try_get_by_index(1)?,
     })
 }
 
-pub(super) fn read(row: &QueryResult, zones: bool) -> Result<Found, DbErr> {
+fn read(row: &QueryResult, zones: bool) -> Result<Found, DbErr> {
     Ok(Found {
         id: row.try_get_by_index(2)?,
         title: row.try_get_by_index(3)?,

@@ -9,7 +9,7 @@ use crate::event;
 
 /// An event with its provider's name: what is as old as the dataset's version, and nothing of runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WithProvider {
+pub struct Event {
     /// The event.
     pub event: event::Model,
     /// Its provider's name.
@@ -28,7 +28,7 @@ struct Context {
 ///
 /// # Errors
 /// Whatever the database answers.
-pub async fn event_of(reader: &Reader, id: Uuid) -> Result<(Version, Option<WithProvider>), DbErr> {
+pub async fn event(reader: &Reader, id: Uuid) -> Result<(Version, Option<Event>), DbErr> {
     let sql = "SELECT d.version, d.epoch, p.name AS provider, e.* \
                FROM dataset d LEFT JOIN event e ON e.id = $1 \
                LEFT JOIN provider p ON p.id = e.provider_id";
@@ -45,5 +45,5 @@ pub async fn event_of(reader: &Reader, id: Uuid) -> Result<(Version, Option<With
         return Ok((version, None));
     };
     let event = event::Model::from_query_result(&row, "")?;
-    Ok((version, Some(WithProvider { event, provider })))
+    Ok((version, Some(Event { event, provider })))
 }

@@ -372,14 +372,12 @@ async fn an_answer_carries_its_version_also_when_nothing_is_found(world: World) 
 async fn one_event_comes_with_its_provider_and_without_its_runs(world: World) {
     let events = fill(&world, 100).await;
     for (event, provider) in events {
-        let (version, found) = search::event_of(world.db.reader(), event.id).await.unwrap();
+        let (version, found) = search::event(world.db.reader(), event.id).await.unwrap();
         let found = found.unwrap();
         assert_eq!((found.event, found.provider), (event, provider));
         assert_eq!(version.number, world.version().await);
     }
-    let (version, found) = search::event_of(world.db.reader(), Uuid::nil())
-        .await
-        .unwrap();
+    let (version, found) = search::event(world.db.reader(), Uuid::nil()).await.unwrap();
     assert_eq!((version.number, found), (world.version().await, None));
 }
 

@@ -5,7 +5,7 @@ use entity::event::Content;
 use entity::event_change::Kind;
 use entity::provider;
 use entity::run::Outcome;
-use entity::search::{self, Window};
+use entity::search::{self, Search};
 
 use crate::on_both_databases;
 use crate::world::{World, bare, creating, finish, id, ids, replacing};
@@ -66,7 +66,9 @@ async fn a_held_event_looks_to_readers_as_before(world: World) {
     let other = world.event(id("acme", "2")).await;
     assert_eq!(other.missing_since, None);
 
-    let (_, found) = search::events(&world.db, Window::default()).await.unwrap();
+    let (_, found) = search::all(world.db.reader(), &Search::default())
+        .await
+        .unwrap();
     assert_eq!(found.len(), 2);
     let listed = provider::list(&world.db.read).await.unwrap();
     assert_eq!((listed[0].events, listed[0].events_gone), (2, 0));

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use entity::event::{Content, SellMode};
-use entity::search::{self, Window};
+use entity::search::{self, Search};
 use futures::TryStreamExt;
 
 use crate::on_both_databases;
@@ -40,11 +40,12 @@ async fn store(world: &World, contents: impl IntoIterator<Item = Content>) {
 }
 
 async fn titles(world: &World, from: Option<&str>, to: Option<&str>) -> Vec<String> {
-    let window = Window {
+    let window = Search {
         starts_at: from.map(at),
         ends_at: to.map(at),
+        ..Search::default()
     };
-    let (_, found) = search::events(&world.db, window).await.unwrap();
+    let (_, found) = search::all(world.db.reader(), &window).await.unwrap();
     found.into_iter().map(|event| event.title).collect()
 }
 
@@ -111,7 +112,9 @@ async fn what_is_found_comes_by_start_and_then_by_id(world: World) {
         .map(|number| lasting(&number.to_string(), "2021-01-01T00:00:00Z", None))
         .collect();
     store(&world, same.into_iter().chain([late, early])).await;
-    let (_, found) = search::events(&world.db, Window::default()).await.unwrap();
+    let (_, found) = search::all(world.db.reader(), &Search::default())
+        .await
+        .unwrap();
     assert_eq!(found.len(), 22);
     assert_eq!(
         (found[0].title.as_str(), found[21].title.as_str()),
@@ -128,18 +131,22 @@ async fn what_is_found_comes_by_start_and_then_by_id(world: World) {
 }
 
 async fn an_answer_carries_its_version_also_when_it_is_empty(world: World) {
-    let (empty, found) = search::events(&world.db, Window::default()).await.unwrap();
+    let (empty, found) = search::all(world.db.reader(), &Search::default())
+        .await
+        .unwrap();
     assert_eq!((empty.number, found.len()), (0, 0));
     store(&world, [bare("1")]).await;
-    let (version, stream) = search::stream(&world.db, Window::default()).await.unwrap();
+    let (version, stream) = search::find(world.db.reader(), &Search::default())
+        .await
+        .unwrap();
     let found: Vec<_> = stream.try_collect().await.unwrap();
     assert_eq!((version.number, found.len()), (1, 1));
     assert_eq!(version.epoch, empty.epoch);
-    let nothing = Window {
+    let nothing = Search {
         starts_at: Some(at("2999-01-01T00:00:00Z")),
-        ..Window::default()
+        ..Search::default()
     };
-    let (version, found) = search::events(&world.db, nothing).await.unwrap();
+    let (version, found) = search::all(world.db.reader(), &nothing).await.unwrap();
     assert_eq!((version.number, found.len()), (1, 0));
 }
 
@@ -166,15 +173,11 @@ async fn a_single_event_is_found_whether_it_was_ever_online_or_not(world: World)
     };
     store(&world, [offline]).await;
     let id = entity::event::id("acme", "291", "1");
-    let (version, found) = search::event(&world.db, id).await.unwrap();
+    let (version, found) = search::event(world.db.reader(), id).await.unwrap();
     let found = found.unwrap();
     assert_eq!((version.number, found.provider.as_str()), (1, "acme"));
     assert_eq!(found.event, world.event(id).await);
-    assert_eq!(
-        found.last_seen_at,
-        world.provider("acme").await.last_success_at
-    );
     let unknown = entity::event::id("acme", "291", "2");
-    let (version, found) = search::event(&world.db, unknown).await.unwrap();
+    let (version, found) = search::event(world.db.reader(), unknown).await.unwrap();
     assert_eq!((version.number, found), (1, None));
 }

@@ -38,6 +38,7 @@ async fn the_first_look_at_the_api_shows_what_its_commands_print() {
     follow(&steps, &[], "0123456789abcdef").await;
 }
 
+#[expect(clippy::print_stderr, reason = "a notice for whoever runs the tests")]
 async fn follow(steps: &[Step], options: &[&str], token: &str) {
     if Command::new("curl").arg("--version").output().is_err() {
         eprintln!("SKIPPED, commands of documents are not tried: curl is missing");

@@ -8,7 +8,7 @@ use entity::event_change::Kind;
 use entity::fan_out::{self, Request, Trigger};
 use entity::provider::Hold;
 use entity::run::{Model, Outcome};
-use entity::search::{self, Window};
+use entity::search::{self, Search};
 
 use crate::feeds::{Answer, Feeds, base, feed, upcoming, upcoming_feed};
 use crate::on_both_databases;
@@ -85,7 +85,9 @@ async fn numbers(world: &World, is: impl Fn(&event::Model) -> bool) -> Vec<usize
 
 /// What readers can see: the events as they stand, the log and the version.
 async fn seen(world: &World) -> impl PartialEq + std::fmt::Debug + use<> {
-    let (version, found) = search::events(&world.db, Window::default()).await.unwrap();
+    let (version, found) = search::all(world.db.reader(), &Search::default())
+        .await
+        .unwrap();
     let rows = world.events(NAME).await.into_iter().map(|mut event| {
         event.missing_since = None;
         event

@@ -3,7 +3,7 @@
 use entity::event::{self, SellMode};
 use entity::event_change::Kind;
 use entity::run::Outcome;
-use entity::search::{self, Window};
+use entity::search::{self, Search};
 use entity::set_aside;
 use sea_orm::EntityTrait;
 
@@ -141,7 +141,9 @@ async fn what_was_once_sold_online_stays_so(world: World) {
         feeds.answer(Answer::feed(feed(base)));
         sync(&world).await;
         let event = only(&world).await;
-        let (_, found) = search::events(&world.db, Window::default()).await.unwrap();
+        let (_, found) = search::all(world.db.reader(), &Search::default())
+            .await
+            .unwrap();
         seen.push((event.sell_mode, event.ever_online, found.len()));
     }
     let expected = [
@@ -222,11 +224,12 @@ async fn the_publishers_three_feeds_end_as_it_says(world: World) {
         feeds.answer(Answer::feed(published));
         sync(&world).await;
     }
-    let window = Window {
+    let window = Search {
         starts_at: Some("2021-02-01T00:00:00Z".parse().unwrap()),
         ends_at: Some("2022-07-03T00:00:00Z".parse().unwrap()),
+        ..Search::default()
     };
-    let (_, found) = search::events(&world.db, window).await.unwrap();
+    let (_, found) = search::all(world.db.reader(), &window).await.unwrap();
     let shown: Vec<_> = found
         .iter()
         .map(|event| {
