@@ -1,7 +1,5 @@
 //! How soon a commit is served, and how often a storm of them makes answers new.
 
-#![expect(clippy::print_stderr, reason = "the times tell more than that they suffice")]
-
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
