@@ -162,8 +162,13 @@ impl Context {
 
     /// The dataset's present version, asked of the database itself.
     pub(crate) async fn version(&self) -> Result<Version, Error> {
-        self.read(entity::dataset::version(&self.db().watch().read))
-            .await
+        let watch = self.db().watch();
+        match self.read(entity::dataset::version(&watch.read)).await {
+            Err(_) if self.db().has_replica() => {
+                self.read(entity::dataset::version(&watch.write)).await
+            }
+            version => version,
+        }
     }
 
     /// Whether the schema has been there at least once: an outage after that is answered with 503

@@ -117,7 +117,7 @@ impl Context {
         let replica = self.db().has_replica();
         // One that is not read from is not waited for either.
         let patience = match present {
-            Some(present) if present.source == Source::Primary => PERIOD / 2,
+            Some(present) if present.source == Source::Primary => PERIOD * 4 / 5,
             _ => LOOK,
         };
         let (read, primary) = tokio::join!(state_of(&watch.read, patience), async {

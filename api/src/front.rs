@@ -95,9 +95,11 @@ impl Service {
             .context
             .cache()
             .meaning(address, standing.version.epoch)?;
-        let response = respond_at_once(&self.context, &standing, &asked, request.headers())?;
+        let (response, version) =
+            respond_at_once(&self.context, &standing, &asked, request.headers())?;
         if self.context.config().spans_of_hits {
-            trace::hit(request, asked.question.route(), &response);
+            let route = asked.question.route();
+            trace::hit(request, route, version, &response);
         }
         Some(if request.method() == Method::HEAD {
             without_body(response)

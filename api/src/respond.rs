@@ -10,6 +10,7 @@ use axum::http::header::{
 };
 use axum::http::{Response, StatusCode};
 use bytes::Bytes;
+use entity::dataset::Version;
 use tracing::Span;
 
 use crate::cache::Asked;
@@ -52,20 +53,21 @@ pub(crate) async fn respond(
     })
 }
 
-/// The answer if this process has it at hand, without waiting for anything.
+/// The answer, and the version that it belongs to, if this process has it at hand: without waiting
+/// for anything.
 pub(crate) fn respond_at_once(
     context: &Context,
     standing: &Standing,
     asked: &Asked,
     headers: &HeaderMap,
-) -> Option<Response<Bytes>> {
+) -> Option<(Response<Bytes>, Version)> {
     let encoding = match headers.get(ACCEPT_ENCODING) {
         None => Encoding::Identity,
         Some(_) => Encoding::negotiate(headers.get_all(ACCEPT_ENCODING)),
     };
     let answered = at_hand(context, standing, asked, encoding)?;
     match &answered.answer {
-        Answer::Kept(entry) => Some(of_entry(entry, &answered, headers)),
+        Answer::Kept(entry) => Some((of_entry(entry, &answered, headers), entry.version)),
         Answer::Large(_) => None,
     }
 }

@@ -7,6 +7,7 @@ use axum::body::Body;
 use axum::extract::MatchedPath;
 use axum::http::{Method, Request, Response};
 use axum::middleware::Next;
+use entity::dataset::Version;
 use tracing::field::Empty;
 use tracing::{Instrument, Span, info_span};
 
@@ -34,8 +35,14 @@ pub(crate) async fn request(
 }
 
 /// The span of a request that was answered from what was at hand.
-pub(crate) fn hit<B, R>(request: &Request<B>, route: &str, response: &Response<R>) {
+pub(crate) fn hit<B, R>(
+    request: &Request<B>,
+    route: &str,
+    version: Version,
+    response: &Response<R>,
+) {
     let span = span_of(request, Some(route));
+    span.record("fanfare.dataset.version", version.number);
     span.record("http.response.status_code", response.status().as_u16());
     span.record("fanfare.cache", "hit");
 }

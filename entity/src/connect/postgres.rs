@@ -42,7 +42,7 @@ pub(super) async fn connect(config: &Config) -> Result<Database, ConnectError> {
 async fn replica(config: &Config, url: &DatabaseUrl) -> Result<DatabaseConnection, ConnectError> {
     match open(config, url, options(config, url)).await {
         Err(error @ (ConnectError::NoAnswer { .. } | ConnectError::Unreachable { .. })) => {
-            tracing::warn!(%error, "starting without the replica; reads fail until it answers");
+            tracing::warn!(%error, "starting without the replica: the primary is read until it answers");
             open_lazily(url, options(config, url)).await
         }
         answered => answered,
