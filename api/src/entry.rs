@@ -88,7 +88,7 @@ impl Entry {
     /// About how many bytes of memory it takes.
     pub(crate) fn bytes(&self) -> usize {
         // Two maps of some ten small headers each.
-        const HEADERS: usize = 2_048;
+        const HEADERS: usize = 4_096;
         self.body.len() + HEADERS
     }
 }
