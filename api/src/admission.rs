@@ -26,7 +26,8 @@ impl Admission {
         }
     }
 
-    /// A place, to be held for as long as the database is worked with.
+    /// A place, to be held for as long as the database is worked with. What is left after `deadline`
+    /// should be enough for that: work that is begun too late to end in time helps nobody.
     ///
     /// # Errors
     /// [`Error::Overloaded`] at once if too many wait already, [`Error::DatabaseSilent`] if no place

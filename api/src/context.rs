@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
-use entity::dataset::Version;
 use entity::{Database, DbErr};
 use tokio::sync::{Mutex, Notify};
 use tokio_util::sync::CancellationToken;
@@ -157,17 +156,6 @@ impl Context {
         match tokio::time::timeout(limit, query).await {
             Ok(answer) => Ok(answer?),
             Err(_) => Err(Error::DatabaseSilent { limit }),
-        }
-    }
-
-    /// The dataset's present version, asked of the database itself.
-    pub(crate) async fn version(&self) -> Result<Version, Error> {
-        let watch = self.db().watch();
-        match self.read(entity::dataset::version(&watch.read)).await {
-            Err(_) if self.db().has_replica() => {
-                self.read(entity::dataset::version(&watch.write)).await
-            }
-            version => version,
         }
     }
 

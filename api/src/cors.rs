@@ -6,7 +6,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 use url::Url;
@@ -100,6 +100,18 @@ fn serialized(entry: &str) -> Option<HeaderValue> {
 const REMEMBERED: Duration = Duration::from_secs(3600);
 
 impl Cors {
+    /// Adds what every answer carries where all pages may read it, for those that no layer sees.
+    pub(crate) fn open(&self, headers: &mut HeaderMap) {
+        if *self == Self::Any {
+            let any = HeaderValue::from_static("*");
+            headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, any);
+            let names = READ.map(|name| name.as_str().to_owned()).join(",");
+            if let Ok(names) = HeaderValue::try_from(names) {
+                headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, names);
+            }
+        }
+    }
+
     /// The layer that answers browsers; none if nothing is allowed.
     pub(crate) fn layer(&self) -> Option<CorsLayer> {
         let origins = match self {

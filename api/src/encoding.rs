@@ -78,6 +78,7 @@ impl Encoding {
         let mut compressor = Compressor::new(self)?;
         let mut compressed = compressor.feed(body).ok()?;
         compressed.append(&mut compressor.finish().ok()?);
+        compressed.shrink_to_fit();
         (compressed.len() < body.len()).then_some(compressed)
     }
 

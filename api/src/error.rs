@@ -311,11 +311,12 @@ fn is_driver_outage(error: &sqlx::Error) -> bool {
 }
 
 /// PostgreSQL: connection lost (08), no resources (53), stopped by an operator or a timeout (57),
-/// cancelled by a replica's recovery (40001). SQLite: busy, locked, I/O error, can't open; its
+/// cancelled by a replica's recovery (40001), a lock that was not to be had (55P03), a primary that has
+/// become a replica (25006). SQLite: busy, locked, I/O error, can't open; its
 /// extended codes keep the primary one in the lowest byte.
 fn is_outage_code(code: &str) -> bool {
     if code.len() == 5 {
-        return code == "40001"
+        return ["40001", "55P03", "25006"].contains(&code)
             || ["08", "53", "57"]
                 .iter()
                 .any(|class| code.starts_with(class));

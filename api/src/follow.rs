@@ -83,7 +83,13 @@ impl Context {
         let before = present.as_ref().map(|standing| standing.version);
         let most_lag = self.config().replica_lag;
         match decide(before, sight, lag, Instant::now(), most_lag) {
-            Decision::Adopt(state, source) => self.adopt(present.as_deref(), state, source),
+            Decision::Adopt(state, source) => {
+                let ended = before.filter(|before| before.epoch != state.version.epoch);
+                if let Some(ended) = ended {
+                    lag.leave(ended.epoch);
+                }
+                self.adopt(present.as_deref(), state, source)
+            }
             Decision::Down => {
                 if present.is_none() && !std::mem::replace(&mut lag.said_unseen, true) {
                     tracing::warn!(
@@ -127,7 +133,11 @@ impl Context {
                 None
             }
         });
-        Sight { read, primary }
+        Sight {
+            read,
+            primary,
+            replica,
+        }
     }
 
     fn adopt(&self, present: Option<&Standing>, state: State, source: Source) -> bool {

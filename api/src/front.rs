@@ -60,10 +60,14 @@ impl Service {
             response
         };
         if let Some(Err(refused)) = permit {
-            let response = refused.into_response().map(Payload::Streamed);
+            let mut response = refused.into_response().map(Payload::Streamed);
+            self.context.config().cors.open(response.headers_mut());
             return Answering::Now(Some(tell(response)));
         }
-        if let Some(response) = self.at_once(&request) {
+        if let Some(mut response) = self.at_once(&request) {
+            if self.cross_origin {
+                self.context.config().cors.open(response.headers_mut());
+            }
             return Answering::Now(Some(tell(response)));
         }
         if let Some(peer) = peer {

@@ -29,7 +29,12 @@ use crate::{Context, Error};
     )
 )]
 pub(crate) async fn health(State(context): State<Context>) -> Response {
-    let version = context.version().await.ok();
+    // What the process knows all along: a probe that asks the database itself would be in the way of
+    // those who follow it.
+    let standing = context.standing().await.ok();
+    let version = standing
+        .filter(|standing| standing.down_since.is_none())
+        .map(|standing| standing.version);
     let health = Health {
         status: match version {
             _ if context.is_draining() => Status::Draining,

@@ -14,6 +14,7 @@ use entity::provider::Freshness;
 use entity::search::ProviderCounts;
 use futures::FutureExt;
 use serde::Serialize;
+use tokio::sync::OnceCell;
 use tokio::time::Instant;
 use url::Url;
 use utoipa::ToSchema;
@@ -51,10 +52,7 @@ pub(crate) async fn providers(
     let standing = context.standing().await?;
     let (listed, layer, stale_for) = listed(&context, &standing).await?;
     let encoding = Encoding::negotiate(request.headers.get_all(ACCEPT_ENCODING));
-    let coded = match encoding {
-        Encoding::Identity => None,
-        _ => compress(encoding, listed.body.clone()).await,
-    };
+    let coded = listed.coded(encoding).await;
     let mut response = Response::new(Body::empty());
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -90,6 +88,21 @@ pub(crate) struct Listed {
     counts: Arc<[ProviderCounts]>,
     at: Instant,
     body: Bytes,
+    /// Made when they are first asked for.
+    coded: [OnceCell<Option<Bytes>>; 3],
+}
+
+impl Listed {
+    async fn coded(&self, encoding: Encoding) -> Option<Bytes> {
+        let at = match encoding {
+            Encoding::Identity => return None,
+            Encoding::Br => 0,
+            Encoding::Zstd => 1,
+            Encoding::Gzip => 2,
+        };
+        let made = self.coded[at].get_or_init(|| compress(encoding, self.body.clone()));
+        made.await.clone()
+    }
 }
 
 impl Listing {
@@ -135,7 +148,10 @@ async fn listed(
 async fn read(context: &Context, standing: &Standing) -> Result<Arc<Listed>, Error> {
     let limit = context.config().database_timeout;
     let deadline = Instant::now() + limit;
-    let _place = context.admission().enter(deadline, limit).await?;
+    let _place = context
+        .admission()
+        .enter(deadline - limit / 2, limit)
+        .await?;
     let known = context.listing().last();
     let counted = known
         .filter(|known| known.version == standing.version)
@@ -146,8 +162,10 @@ async fn read(context: &Context, standing: &Standing) -> Result<Arc<Listed>, Err
             let (version, counts) = match counted {
                 Some(counted) => counted,
                 None => {
-                    let (version, counts) = entity::search::counts(db.db()).await?;
+                    let (version, mut counts) = entity::search::counts(db.db()).await?;
                     source::check(&standing, version, primary)?;
+                    // The database may sort names by the rules of a language.
+                    counts.sort_by(|one, other| one.provider.cmp(&other.provider));
                     (version, counts.into())
                 }
             };
@@ -165,6 +183,7 @@ async fn read(context: &Context, standing: &Standing) -> Result<Arc<Listed>, Err
         counts,
         at: Instant::now(),
         body: Envelope::new(ProviderList { providers }).to_json().into(),
+        coded: Default::default(),
     });
     context.listing().replace(&listed);
     Ok(listed)

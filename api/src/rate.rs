@@ -6,7 +6,7 @@ mod tell;
 
 use std::sync::Arc;
 
-use axum::http::{HeaderMap, Request};
+use axum::http::{HeaderMap, Method, Request};
 
 use crate::client::{Client, Peer, TrustedProxies};
 use crate::{Config, health};
@@ -35,9 +35,10 @@ impl Gate {
 
 impl Gate {
     /// What a request may do; nothing is counted of those by which a deployment watches the process,
-    /// which must not fail because somebody asks much.
+    /// which must not fail because somebody asks much, nor of preflights.
     pub(crate) fn check<B>(&self, request: &Request<B>, peer: Option<Peer>) -> Option<Verdict> {
-        if health::is_probe(request.uri().path()) {
+        // A page's browser asks whether it may ask.
+        if health::is_probe(request.uri().path()) || request.method() == Method::OPTIONS {
             return None;
         }
         let client = Client::of(peer, request.headers(), &self.trusted_proxies);

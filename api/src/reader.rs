@@ -193,7 +193,10 @@ async fn plain(context: &Context, standing: &Standing, asked: &Asked) -> Result<
     }
     let limit = context.config().database_timeout;
     let deadline = Instant::now() + limit;
-    let place = context.admission().enter(deadline, limit).await?;
+    let place = context
+        .admission()
+        .enter(deadline - limit / 2, limit)
+        .await?;
     match source::read(context, standing, asked, place, deadline).await? {
         source::Read::Large(large) => {
             let large = Arc::new(large);
@@ -201,7 +204,7 @@ async fn plain(context: &Context, standing: &Standing, asked: &Asked) -> Result<
             Ok(Answer::Large(large))
         }
         source::Read::Reply(reply) => {
-            if !standing.accepts(reply.version) || reply.version != standing.version {
+            if reply.version != standing.version {
                 // There is something newer, and the next look need not wait for its turn.
                 context.poke();
             }

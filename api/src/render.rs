@@ -109,6 +109,8 @@ impl SearchBody {
     /// The rest of the text.
     pub(crate) fn finish(mut self) -> Vec<u8> {
         self.json.extend_from_slice(br#"]},"error":null}"#);
+        // It may be kept for long.
+        self.json.shrink_to_fit();
         self.json
     }
 
@@ -118,6 +120,7 @@ impl SearchBody {
         json.extend_from_slice(br#"]},"error":null,"meta":{"next_cursor":"#);
         to_json(json, &next);
         json.extend_from_slice(b"}}");
+        json.shrink_to_fit();
         self.json
     }
 }

@@ -21,6 +21,9 @@ use crate::paced::{Pace, Paced};
 /// Connections beyond those that there may be, for probes.
 const BEYOND: usize = 64;
 
+/// How long a connection beyond those that there may be has for its request.
+const PROBE: Duration = Duration::from_secs(2);
+
 /// Largest head of a request that is read at all. What is smaller and still too large is refused in
 /// our own words.
 const HEAD_BYTES: usize = 64 * 1024;
@@ -112,7 +115,11 @@ impl Connection {
         };
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new())
-            .header_read_timeout(config.header_timeout)
+            .header_read_timeout(if self.within {
+                config.header_timeout
+            } else {
+                config.header_timeout.min(PROBE)
+            })
             .keep_alive(self.within)
             .max_buf_size(HEAD_BYTES);
         let stream = TokioIo::new(Paced::new(stream, pace));

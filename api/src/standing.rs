@@ -1,9 +1,11 @@
 //! Which state of the events this process answers from, and how sure it is of it.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use entity::dataset::{State, Version};
 use tokio::time::Instant;
+use uuid::Uuid;
 
 /// What requests that come now are answered from. Replaced as a whole whenever something in it
 /// changes.
@@ -57,6 +59,8 @@ pub(crate) struct Sight {
     pub(crate) read: Option<State>,
     /// The primary, where that is another one.
     pub(crate) primary: Option<State>,
+    /// Whether there are two.
+    pub(crate) replica: bool,
 }
 
 /// How far a replica may be behind, and since when it is.
@@ -64,13 +68,26 @@ pub(crate) struct Sight {
 pub(crate) struct Lag {
     /// What the primary had when the replica was last found behind, and when that was.
     behind: Option<(Version, Instant)>,
+    /// Epochs that have ended, the last ones of them.
+    left: VecDeque<Uuid>,
     /// When the last look began.
     pub(crate) looked_at: Option<Instant>,
     /// Whether it was said that there is nothing to answer from yet.
     pub(crate) said_unseen: bool,
 }
 
+/// More than a replica could still show.
+const MOST_LEFT: usize = 16;
+
 impl Lag {
+    /// Notes that an epoch has ended.
+    pub(crate) fn leave(&mut self, epoch: Uuid) {
+        if self.left.len() == MOST_LEFT {
+            self.left.pop_front();
+        }
+        self.left.push_back(epoch);
+    }
+
     /// Notes what was seen, and tells whether the replica has lacked some version for longer than
     /// `most`.
     fn note(&mut self, sight: &Sight, now: Instant, most: Duration) -> bool {
@@ -125,20 +142,24 @@ pub(crate) fn decide(
                 .as_ref()
                 .is_some_and(|primary| primary.version.epoch != state.version.epoch)
     };
+    // And one that shows an epoch which has ended has not heard of its end yet.
+    let was_left = |state: &State| sight.replica && lag.left.contains(&state.version.epoch);
     match (sight.read, sight.primary) {
-        (Some(read), _) if !lags && !falls_short(&read) && !other_history(&read) => {
+        (Some(read), _)
+            if !lags && !falls_short(&read) && !other_history(&read) && !was_left(&read) =>
+        {
             Decision::Adopt(read, Source::Read)
         }
         (_, Some(primary)) if !falls_short(&primary) => Decision::Adopt(primary, Source::Primary),
-        (Some(behind), None) | (_, Some(behind)) => Decision::WentBack(behind.version),
-        (None, None) => Decision::Down,
+        (_, Some(behind)) => Decision::WentBack(behind.version),
+        (Some(behind), None) if !sight.replica => Decision::WentBack(behind.version),
+        // The primary is gone, and the replica lacks something that was there.
+        (_, None) => Decision::Down,
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use uuid::Uuid;
-
     use super::*;
 
     const MOST: Duration = Duration::from_secs(5);
@@ -161,6 +182,7 @@ mod tests {
         let sight = Sight {
             read,
             primary: None,
+            replica: false,
         };
         decide(present, sight, &mut Lag::default(), Instant::now(), MOST)
     }
@@ -192,6 +214,7 @@ mod tests {
             let sight = Sight {
                 read: replica,
                 primary,
+                replica: true,
             };
             match decide(present, sight, &mut lag, Instant::now(), MOST) {
                 Decision::Adopt(state, source) => (state.version.number, source),
@@ -230,6 +253,7 @@ mod tests {
             let sight = Sight {
                 read: replica,
                 primary,
+                replica: true,
             };
             let present = Some(version(2, 9));
             decide(present, sight, &mut Lag::default(), Instant::now(), MOST)
@@ -246,7 +270,27 @@ mod tests {
             Decision::Adopt(_, Source::Read)
         ));
         assert!(matches!(look(None, None), Decision::Down));
-        assert!(matches!(look(state(2, 8), None), Decision::WentBack(_)));
+        assert!(matches!(look(state(2, 8), None), Decision::Down));
+    }
+
+    #[tokio::test]
+    async fn an_epoch_that_has_ended_is_not_taken_up_again_from_a_replica() {
+        let mut lag = Lag::default();
+        lag.leave(Uuid::from_u128(1));
+        let mut look = |replica, primary| {
+            let sight = Sight {
+                read: replica,
+                primary,
+                replica: true,
+            };
+            let present = Some(version(2, 9));
+            decide(present, sight, &mut lag, Instant::now(), MOST)
+        };
+        assert!(matches!(look(state(1, 12), None), Decision::Down));
+        let primary = look(state(1, 12), state(2, 9));
+        assert!(matches!(primary, Decision::Adopt(_, Source::Primary)));
+        let replica = look(state(2, 9), None);
+        assert!(matches!(replica, Decision::Adopt(_, Source::Read)));
     }
 
     #[tokio::test]

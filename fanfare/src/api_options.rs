@@ -138,7 +138,7 @@ struct BoundOptions {
     /// temporary files without it
     #[arg(long, env = "FANFARE_API_SPOOL_DIR", value_name = "FOLDER")]
     api_spool_dir: Option<PathBuf>,
-    /// What all such answers together may take of that folder at once, in bytes
+    /// What all such answers together may take at once, in memory and in that folder, in bytes
     #[arg(
         long,
         env = "FANFARE_API_MAX_SPOOL",

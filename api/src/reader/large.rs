@@ -92,21 +92,23 @@ enum First {
 async fn read_all(reading: &Reading, search: &Search, first: oneshot::Sender<First>) {
     let mut first = Some(first);
     let read = read_rows(reading, search, &mut first).await;
-    let told = match (read, first) {
-        (Ok(Some(reply)), Some(first)) => first.send(First::Whole(reply)).is_ok(),
-        (Err(error), Some(first)) => first.send(First::Failed(error)).is_ok(),
-        // The clients' connections break: what they have is no whole answer.
-        (Err(error), None) => {
+    let told = match read {
+        Ok(Some(reply)) => First::Whole(reply),
+        Ok(None) => return,
+        Err(error) if first.is_some() => First::Failed(error),
+        Err(error) => {
+            // The clients' connections break: what they have is no whole answer.
             tracing::warn!(
                 error = %telemetry::Chain(&error),
                 "a large answer was broken off"
             );
-            false
+            return;
         }
-        _ => true,
     };
-    // Those who leave early need not hear of it.
-    let _ = told;
+    if let Some(first) = first {
+        // Those who have left need not hear of it.
+        let _ = first.send(told);
+    }
 }
 
 /// The whole reply, unless it has gone through a spool.

@@ -88,7 +88,8 @@ where
             .unwrap_or_else(silent);
     }
     // The primary needs the rest of the time.
-    let half = deadline - limit / 2;
+    let now = Instant::now();
+    let half = now + deadline.saturating_duration_since(now) / 2;
     let first = timeout_at(half, reading(db.reader().clone(), false))
         .await
         .unwrap_or_else(silent);

@@ -166,7 +166,10 @@ impl Kept {
         if last.since.elapsed() < BELIEVED {
             return Some(last.connection);
         }
-        resting.push(last);
+        // The others rest even longer: the pool may look at them.
+        let others = std::mem::take(&mut *resting);
+        drop(resting);
+        drop((last, others));
         None
     }
 

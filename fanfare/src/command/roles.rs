@@ -1,6 +1,7 @@
 //! The roles: each alone, or all in one process.
 
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use entity::host::Politeness;
@@ -18,6 +19,9 @@ use crate::listen::listen;
 use crate::options::{FetchOptions, LeaseOptions, SchedulerOptions, WorkerOptions};
 use crate::{observe, show, start, stop};
 
+/// How long the API's connections may take to end, once its requests have.
+const CLOSED_WITHIN: Duration = Duration::from_secs(3);
+
 /// `fanfare api`.
 pub(crate) async fn api(options: Api) -> anyhow::Result<()> {
     let config = options.api.config(options.database.connections())?;
@@ -27,7 +31,8 @@ pub(crate) async fn api(options: Api) -> anyhow::Result<()> {
         start::database_for_roles(&options.database, "fanfare api", start::short_session()).await?;
     announce(&listener)?;
     let served = api::run(config, listener, db.clone(), shutdown).await;
-    db.close().await;
+    // A large answer that nobody waits for any more may still be read.
+    let _ = tokio::time::timeout(CLOSED_WITHIN, db.close()).await;
     served
 }
 
@@ -73,7 +78,10 @@ pub(crate) async fn worker(options: Worker, name: &str) -> anyhow::Result<()> {
 /// `fanfare all`.
 pub(crate) async fn all(options: All, name: &str) -> anyhow::Result<()> {
     check_tick(&options.scheduler, &options.lease)?;
-    let api = options.api.config(options.database.connections())?;
+    // The other half of the connections is the other roles'.
+    let api = options
+        .api
+        .config((options.database.connections() / 2).max(1))?;
     let shutdown = stop::on_signal()?;
     let specs = read_providers(options.scheduler.providers.as_deref())?;
     let listener = listen(options.api.listen.listen, "--listen").await?;

@@ -1,15 +1,22 @@
 //! The API as a client sees it.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use serde::de::{DeserializeOwned, Error};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
+/// A safety net: it takes half a second at most.
+const ADOPTED: Duration = Duration::from_secs(20);
+
 /// One process' API.
 pub(crate) struct Api {
     origin: String,
     client: reqwest::Client,
+    searches: AtomicU32,
 }
 
 pub(crate) struct Answer {
@@ -25,6 +32,7 @@ impl Api {
         Self {
             origin: origin.to_owned(),
             client: reqwest::Client::builder().no_proxy().build().unwrap(),
+            searches: AtomicU32::new(0),
         }
     }
 
@@ -53,14 +61,33 @@ impl Api {
         request.send().await.unwrap().status().as_u16()
     }
 
-    /// What a search finds; `query` is empty or begins with a question mark.
+    /// What a search finds now; `query` is empty or begins with a question mark.
+    ///
+    /// For a moment after a commit the API may give the last answer to a question. To this one there is
+    /// none: it asks for what has changed since a different instant each time, all of them long ago.
     pub(crate) async fn search(&self, query: &str) -> Vec<Summary> {
-        let answer = self.get(&format!("/v1/events/search{query}")).await;
-        answer.data::<Events>().events
+        self.found(query).await.data::<Events>().events
     }
 
+    async fn found(&self, query: &str) -> Answer {
+        let long_ago = self.searches.fetch_add(1, Ordering::Relaxed);
+        let joint = if query.is_empty() { '?' } else { '&' };
+        let since = format!("{joint}updated_since=1970-01-01T00:00:00.{long_ago:06}Z");
+        self.get(&format!("/v1/events/search{query}{since}")).await
+    }
+
+    /// The event as it is now.
     pub(crate) async fn event(&self, id: Uuid) -> Details {
-        self.get(&format!("/v1/events/{id}")).await.data()
+        let now = self.found("?limit=1").await.dataset_version;
+        let mut event = None;
+        testkit::eventually(ADOPTED, "the API knows the newest version", async || {
+            let answer = self.get(&format!("/v1/events/{id}")).await;
+            let known = answer.dataset_version >= now;
+            event = Some(answer);
+            known
+        })
+        .await;
+        event.unwrap().data()
     }
 }
 
