@@ -6,7 +6,8 @@ use std::sync::Arc;
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use entity::{Database, DbErr};
-use tokio::sync::{Mutex, Notify};
+use tokio::sync::{Mutex, Notify, OwnedSemaphorePermit};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::admission::Admission;
@@ -102,8 +103,16 @@ impl Context {
         &self.0.spools
     }
 
-    pub(crate) fn admission(&self) -> &Admission {
-        &self.0.admission
+    /// A place among those who work with the database, and until when the work is to be done: half of
+    /// the time may go by waiting for the place, the rest is for the work.
+    ///
+    /// # Errors
+    /// See [`Admission::enter`].
+    pub(crate) async fn enter(&self) -> Result<(OwnedSemaphorePermit, Instant), Error> {
+        let limit = self.config().database_timeout;
+        let deadline = Instant::now() + limit;
+        let place = self.0.admission.enter(deadline - limit / 2, limit).await?;
+        Ok((place, deadline))
     }
 
     /// What every answer tells caches.

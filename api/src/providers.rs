@@ -146,12 +146,7 @@ async fn listed(
 }
 
 async fn read(context: &Context, standing: &Standing) -> Result<Arc<Listed>, Error> {
-    let limit = context.config().database_timeout;
-    let deadline = Instant::now() + limit;
-    let _place = context
-        .admission()
-        .enter(deadline - limit / 2, limit)
-        .await?;
+    let (_place, deadline) = context.enter().await?;
     let known = context.listing().last();
     let counted = known
         .filter(|known| known.version == standing.version)

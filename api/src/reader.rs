@@ -15,7 +15,6 @@ use bytes::Bytes;
 use entity::dataset::Version;
 use futures::FutureExt;
 use futures::future::{BoxFuture, Shared};
-use tokio::time::Instant;
 
 use crate::cache::Asked;
 use crate::encoding::{self, Encoding};
@@ -191,12 +190,7 @@ async fn plain(context: &Context, standing: &Standing, asked: &Asked) -> Result<
             None,
         ));
     }
-    let limit = context.config().database_timeout;
-    let deadline = Instant::now() + limit;
-    let place = context
-        .admission()
-        .enter(deadline - limit / 2, limit)
-        .await?;
+    let (place, deadline) = context.enter().await?;
     match source::read(context, standing, asked, place, deadline).await? {
         source::Read::Large(large) => {
             let large = Arc::new(large);
