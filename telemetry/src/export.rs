@@ -1,15 +1,18 @@
-//! Where spans and metrics go: OTLP over HTTP, as the standard `OTEL_*` variables have it.
+//! Where spans and metrics go: OTLP, as the standard `OTEL_*` variables have it.
 //!
-//! The exporters read most of these variables by themselves (endpoint, headers, timeout, batch
-//! sizes, sampler). Decided here is only whether to export at all: unlike the specification, not
-//! unless an endpoint or an exporter is named.
+//! The exporters read most of these variables by themselves (endpoint, protocol, headers, timeout,
+//! compression, batch sizes, sampler). Decided here is only whether to export at all: unlike the
+//! specification, not unless an endpoint or an exporter is named.
 
+use opentelemetry_otlp::tonic_types::transport::ClientTlsConfig;
 use opentelemetry_otlp::{
-    ExporterBuildError, MetricExporter, Protocol, SpanExporter, WithExportConfig,
+    ExporterBuildError, MetricExporter, Protocol, SpanExporter, WithExportConfig, WithTonicConfig,
 };
 use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::metrics::SdkMeterProvider;
+use opentelemetry_sdk::metrics::{MeterProviderBuilder, SdkMeterProvider};
 use opentelemetry_sdk::trace::SdkTracerProvider;
+
+use crate::counted::{CountedMetrics, CountedSpans};
 
 /// Where each signal goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,10 +28,19 @@ pub struct Export {
 pub enum Destination {
     /// Nowhere.
     Off,
-    /// To where the standard variables say.
-    Environment,
-    /// To the receiver at this base URL, such as `http://127.0.0.1:4318`.
+    /// To where the standard variables say, by this transport.
+    Environment(Transport),
+    /// By HTTP to the receiver at this base URL, such as `http://127.0.0.1:4318`.
     To(String),
+}
+
+/// How OTLP travels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    /// `http/protobuf`.
+    Http,
+    /// `grpc`.
+    Grpc,
 }
 
 /// Why nothing can be exported.
@@ -42,8 +54,8 @@ pub enum ExportError {
         /// Its value.
         value: String,
     },
-    /// Another protocol than OTLP over HTTP is asked for.
-    #[error("{variable}: protocol `{value}` is not supported, only `http/protobuf`")]
+    /// Another protocol is asked for.
+    #[error("{variable}: protocol `{value}` is not supported, only `http/protobuf` and `grpc`")]
     Protocol {
         /// The variable that asks for it.
         variable: &'static str,
@@ -126,63 +138,89 @@ fn destination(
     if !exports {
         return Ok(Destination::Off);
     }
+    Ok(Destination::Environment(transport(variable, signal)?))
+}
+
+fn transport(
+    variable: &impl Fn(&str) -> Option<String>,
+    signal: &Signal,
+) -> Result<Transport, ExportError> {
     for name in [signal.protocol, "OTEL_EXPORTER_OTLP_PROTOCOL"] {
-        match variable(name).as_deref() {
-            None => {}
-            Some("http/protobuf") => break,
-            Some(value) => {
-                return Err(ExportError::Protocol {
-                    variable: name,
-                    value: value.to_owned(),
-                });
-            }
-        }
+        let Some(value) = variable(name) else {
+            continue;
+        };
+        return match value.to_ascii_lowercase().as_str() {
+            "http/protobuf" => Ok(Transport::Http),
+            "grpc" => Ok(Transport::Grpc),
+            _ => Err(ExportError::Protocol {
+                variable: name,
+                value,
+            }),
+        };
     }
-    Ok(Destination::Environment)
+    Ok(Transport::Http)
 }
 
 /// Without a destination there is a provider all the same: it makes the trace ids.
+///
+/// The process' meter provider must be set: the processor counts what it takes.
 pub(crate) fn traces(
     destination: &Destination,
     resource: Resource,
 ) -> Result<SdkTracerProvider, ExportError> {
     let provider = SdkTracerProvider::builder().with_resource(resource);
-    let exporter = SpanExporter::builder().with_http();
+    let builder = SpanExporter::builder();
     let exporter = match destination {
         Destination::Off => return Ok(provider.build()),
-        Destination::Environment => exporter,
-        Destination::To(base) => exporter
+        Destination::Environment(Transport::Http) => builder.with_http().build(),
+        Destination::Environment(Transport::Grpc) => {
+            builder.with_tonic().with_tls_config(tls()).build()
+        }
+        Destination::To(base) => builder
+            .with_http()
             .with_endpoint(format!("{base}/v1/traces"))
-            .with_protocol(Protocol::HttpBinary),
+            .with_protocol(Protocol::HttpBinary)
+            .build(),
     };
-    let exporter = exporter.build().map_err(|source| ExportError::Build {
+    let exporter = exporter.map_err(|source| ExportError::Build {
         signal: "traces",
         source,
     })?;
-    Ok(provider.with_batch_exporter(exporter).build())
+    Ok(provider
+        .with_batch_exporter(CountedSpans::new(exporter))
+        .build())
 }
 
-/// Without a destination nothing is measured.
+/// Without a destination metrics are kept for whoever asks this process for them.
 pub(crate) fn metrics(
     destination: &Destination,
-    resource: Resource,
-) -> Result<Option<SdkMeterProvider>, ExportError> {
-    let exporter = MetricExporter::builder().with_http();
+    provider: MeterProviderBuilder,
+) -> Result<SdkMeterProvider, ExportError> {
+    let builder = MetricExporter::builder();
     let exporter = match destination {
-        Destination::Off => return Ok(None),
-        Destination::Environment => exporter,
-        Destination::To(base) => exporter
+        Destination::Off => return Ok(provider.build()),
+        Destination::Environment(Transport::Http) => builder.with_http().build(),
+        Destination::Environment(Transport::Grpc) => {
+            builder.with_tonic().with_tls_config(tls()).build()
+        }
+        Destination::To(base) => builder
+            .with_http()
             .with_endpoint(format!("{base}/v1/metrics"))
-            .with_protocol(Protocol::HttpBinary),
+            .with_protocol(Protocol::HttpBinary)
+            .build(),
     };
-    let exporter = exporter.build().map_err(|source| ExportError::Build {
+    let exporter = exporter.map_err(|source| ExportError::Build {
         signal: "metrics",
         source,
     })?;
-    let provider = SdkMeterProvider::builder()
-        .with_resource(resource)
-        .with_periodic_exporter(exporter);
-    Ok(Some(provider.build()))
+    Ok(provider
+        .with_periodic_exporter(CountedMetrics::new(exporter))
+        .build())
+}
+
+/// The exporter's own has no roots to trust.
+fn tls() -> ClientTlsConfig {
+    ClientTlsConfig::new().with_enabled_roots()
 }
 
 #[cfg(test)]
@@ -206,8 +244,8 @@ mod tests {
     #[test]
     fn endpoint_switches_both_signals_on() {
         let export = asked(&[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://here:4318")]).unwrap();
-        assert_eq!(export.traces, Destination::Environment);
-        assert_eq!(export.metrics, Destination::Environment);
+        assert_eq!(export.traces, Destination::Environment(Transport::Http));
+        assert_eq!(export.metrics, Destination::Environment(Transport::Http));
     }
 
     #[test]
@@ -218,10 +256,10 @@ mod tests {
         ])
         .unwrap();
         assert_eq!(export.traces, Destination::Off);
-        assert_eq!(export.metrics, Destination::Environment);
+        assert_eq!(export.metrics, Destination::Environment(Transport::Http));
 
         let export = asked(&[("OTEL_TRACES_EXPORTER", "otlp")]).unwrap();
-        assert_eq!(export.traces, Destination::Environment);
+        assert_eq!(export.traces, Destination::Environment(Transport::Http));
         assert_eq!(export.metrics, Destination::Off);
     }
 
@@ -243,11 +281,11 @@ mod tests {
         );
         let protocol = asked(&[
             ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://here:4317"),
-            ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json"),
         ]);
         assert_eq!(
             protocol.unwrap_err().to_string(),
-            "OTEL_EXPORTER_OTLP_PROTOCOL: protocol `grpc` is not supported, only `http/protobuf`"
+            "OTEL_EXPORTER_OTLP_PROTOCOL: protocol `http/json` is not supported, only `http/protobuf` and `grpc`"
         );
     }
 
@@ -258,6 +296,19 @@ mod tests {
             ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/protobuf"),
             ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
         ]);
-        assert_eq!(export.unwrap().traces, Destination::Environment);
+        assert_eq!(
+            export.unwrap().traces,
+            Destination::Environment(Transport::Http)
+        );
+    }
+
+    #[test]
+    fn grpc_is_a_transport_as_well() {
+        let export = asked(&[
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://here:4317"),
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", "GRPC"),
+        ]);
+        let by_grpc = Destination::Environment(Transport::Grpc);
+        assert_eq!(export.unwrap().metrics, by_grpc);
     }
 }

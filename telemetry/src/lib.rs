@@ -1,13 +1,15 @@
 //! Logs, traces and metrics: set up once by the binary, flushed when it ends.
 //!
 //! Every process makes trace ids, so that a run can be followed by its logs and through the queue
-//! also where nothing is exported. Spans and metrics leave it by OTLP over HTTP when the standard
-//! `OTEL_*` variables say so.
+//! also where nothing is exported, and keeps its metrics for whoever asks it for them. Spans and metrics
+//! leave it by OTLP when the standard `OTEL_*` variables say so.
 
 mod chain;
 mod context;
+mod counted;
 mod export;
 mod log;
+mod metrics;
 mod resource;
 
 use std::io::IsTerminal;
@@ -17,18 +19,20 @@ use opentelemetry::trace::TracerProvider;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::SdkTracerProvider;
+use prometheus::Registry;
 use tracing::Subscriber;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::{ParseError, Targets};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
-use tracing_subscriber::{EnvFilter, Layer, Registry};
+use tracing_subscriber::{EnvFilter, Layer, Registry as Spans};
 
 pub use chain::Chain;
 pub use context::{TraceContext, current_trace_context, set_parent, trace_id, traceparent};
-pub use export::{Destination, Export, ExportError};
+pub use export::{Destination, Export, ExportError, Transport};
 use log::Look;
+pub use metrics::{ExpositionError, bounds, exposition, meter};
 
 /// As long as a process waits for its last spans and metrics to be taken.
 const FLUSHED_WITHIN: Duration = Duration::from_secs(5);
@@ -90,19 +94,30 @@ pub enum Error {
 /// When the configuration is invalid, or this was called before.
 pub fn init(config: &Config) -> Result<Guard, Error> {
     let look = Look::new(config.log_format, std::io::stderr().is_terminal());
-    let (subscriber, guard) = build(config, look, std::io::stderr)?;
+    let registry = Registry::new();
+    let metrics = measure(config, &registry)?;
+    metrics::publish(registry);
+    // Before the spans' processor is made, which counts what it takes.
+    opentelemetry::global::set_meter_provider(metrics.clone());
+    let (subscriber, guard) = build(config, metrics, look, std::io::stderr)?;
     subscriber.try_init().map_err(Error::Subscriber)?;
     opentelemetry::global::set_text_map_propagator(TraceContextPropagator::new());
     opentelemetry::global::set_tracer_provider(guard.traces.clone());
-    if let Some(metrics) = &guard.metrics {
-        opentelemetry::global::set_meter_provider(metrics.clone());
-    }
     Ok(guard)
+}
+
+/// What is measured goes to `registry`, and where it is exported to.
+fn measure(config: &Config, registry: &Registry) -> Result<SdkMeterProvider, ExportError> {
+    let provider = SdkMeterProvider::builder()
+        .with_resource(resource::of(config))
+        .with_reader(metrics::reader(registry));
+    export::metrics(&config.export.metrics, provider)
 }
 
 /// The log filter rules the log alone: spans are made whether or not their events are logged.
 fn build<W>(
     config: &Config,
+    metrics: SdkMeterProvider,
     look: Look,
     writer: W,
 ) -> Result<(impl Subscriber + Send + Sync + use<W>, Guard), Error>
@@ -115,8 +130,8 @@ where
     })?;
     let resource = resource::of(config);
     let guard = Guard {
-        traces: export::traces(&config.export.traces, resource.clone())?,
-        metrics: export::metrics(&config.export.metrics, resource)?,
+        traces: export::traces(&config.export.traces, resource)?,
+        metrics,
     };
     let spans = tracing_opentelemetry::layer()
         .with_tracer(guard.traces.tracer("fanfare"))
@@ -125,7 +140,7 @@ where
         .with_tracked_inactivity(false)
         .with_filter(traced());
     // Spans come first: the log line of an event asks for the ids of the span around it.
-    let subscriber = Registry::default()
+    let subscriber = Spans::default()
         .with(spans)
         .with(log::layer_for(look, writer).with_filter(filter));
     Ok((subscriber, guard))
@@ -137,6 +152,8 @@ fn traced() -> Targets {
         "h2",
         "hyper",
         "hyper_util",
+        "tonic",
+        "tower",
         "opentelemetry",
         "opentelemetry_sdk",
     ];
@@ -153,7 +170,7 @@ fn traced() -> Targets {
 #[derive(Debug)]
 pub struct Guard {
     traces: SdkTracerProvider,
-    metrics: Option<SdkMeterProvider>,
+    metrics: SdkMeterProvider,
 }
 
 impl Guard {
@@ -166,9 +183,7 @@ impl Guard {
         let Self { traces, metrics } = self;
         // Both wait for a thread of theirs, which waits for the network.
         let traces = tokio::task::spawn_blocking(move || traces.shutdown_with_timeout(deadline));
-        let metrics = tokio::task::spawn_blocking(move || {
-            metrics.map_or(Ok(()), |metrics| metrics.shutdown_with_timeout(deadline))
-        });
+        let metrics = tokio::task::spawn_blocking(move || metrics.shutdown_with_timeout(deadline));
         let both = async { tokio::join!(traces, metrics) };
         match tokio::time::timeout(deadline, both).await {
             Ok((Ok(Ok(())), Ok(Ok(())))) => {}

@@ -36,7 +36,8 @@ fn exporting(base: &str) -> Config {
 fn start(config: &Config) -> (Log, Guard, DefaultGuard) {
     let log = Log::default();
     let writer = log.clone();
-    let (subscriber, guard) = build(config, Look::Json, move || writer.clone()).unwrap();
+    let metrics = measure(config, &Registry::new()).unwrap();
+    let (subscriber, guard) = build(config, metrics, Look::Json, move || writer.clone()).unwrap();
     (log, guard, tracing::subscriber::set_default(subscriber))
 }
 
@@ -236,7 +237,8 @@ async fn bad_or_late_parent_leaves_the_span_where_it_is() {
 fn bad_log_filter_is_refused_by_name() {
     let mut config = config(Export::off());
     config.log_filter = "fanfare=loud".to_owned();
-    let refused = build(&config, Look::Json, io::sink).map(drop);
+    let metrics = measure(&config, &Registry::new()).unwrap();
+    let refused = build(&config, metrics, Look::Json, io::sink).map(drop);
     assert_eq!(
         refused.unwrap_err().to_string(),
         "log filter `fanfare=loud`"
