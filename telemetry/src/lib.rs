@@ -185,12 +185,15 @@ impl Guard {
         let traces = tokio::task::spawn_blocking(move || traces.shutdown_with_timeout(deadline));
         let metrics = tokio::task::spawn_blocking(move || metrics.shutdown_with_timeout(deadline));
         let both = async { tokio::join!(traces, metrics) };
-        match tokio::time::timeout(deadline, both).await {
-            Ok((Ok(Ok(())), Ok(Ok(())))) => {}
-            Ok((traces, metrics)) => {
-                tracing::warn!(?traces, ?metrics, "telemetry was not flushed");
+        let Ok((traces, metrics)) = tokio::time::timeout(deadline, both).await else {
+            return tracing::warn!(?deadline, "telemetry was not flushed in time");
+        };
+        for (signal, flushed) in [("traces", traces), ("metrics", metrics)] {
+            match flushed {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::warn!(signal, %error, "telemetry was not flushed"),
+                Err(error) => tracing::warn!(signal, %error, "telemetry was not flushed"),
             }
-            Err(_) => tracing::warn!(?deadline, "telemetry was not flushed in time"),
         }
     }
 }
