@@ -11,6 +11,7 @@ mod export;
 mod log;
 mod metrics;
 mod resource;
+mod variables;
 
 use std::io::IsTerminal;
 use std::time::Duration;
@@ -33,6 +34,7 @@ pub use context::{TraceContext, current_trace_context, set_parent, trace_id, tra
 pub use export::{Destination, Export, ExportError, Transport};
 use log::Look;
 pub use metrics::{ExpositionError, bounds, exposition, meter};
+pub use variables::BadVariable;
 
 /// As long as a process waits for its last spans and metrics to be taken.
 const FLUSHED_WITHIN: Duration = Duration::from_secs(5);
