@@ -46,8 +46,8 @@ impl Tick<'_> {
         self.push_overdue().await?;
         self.claim_due().await?;
         let closed = fan_out::close_finished(self.db, SEAL_ABANDONED_MS).await?;
-        if closed > 0 {
-            tracing::debug!(closed, "fan-outs closed");
+        if !closed.is_empty() {
+            tracing::debug!(closed = closed.len(), "fan-outs closed");
         }
         Ok(())
     }
