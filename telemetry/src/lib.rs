@@ -10,6 +10,8 @@ mod counted;
 mod export;
 mod log;
 mod metrics;
+mod process;
+mod pulse;
 mod resource;
 mod variables;
 
@@ -33,7 +35,9 @@ pub use chain::Chain;
 pub use context::{TraceContext, current_trace_context, set_parent, trace_id, traceparent};
 pub use export::{Destination, Export, ExportError, Transport};
 use log::Look;
-pub use metrics::{ExpositionError, bounds, exposition, meter};
+pub use metrics::{EXPOSITION, ExpositionError, bounds, exposition, meter, scrape};
+pub use process::tell_of_process;
+pub use pulse::Pulse;
 pub use variables::BadVariable;
 
 /// As long as a process waits for its last spans and metrics to be taken.

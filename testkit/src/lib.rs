@@ -10,6 +10,7 @@
 
 mod child;
 mod database;
+mod measured;
 mod port;
 mod postgres;
 mod process;
@@ -20,6 +21,7 @@ mod shared;
 mod wait;
 
 pub use database::Database;
+pub use measured::Measured;
 pub use port::{free_listener, free_port};
 pub use postgres::{PostgresServer, PostgresStandby};
 pub use process::Process;
