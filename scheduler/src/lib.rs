@@ -4,20 +4,26 @@
 //! tick cannot finish, because the queue, the database or this process fails, any later tick of any
 //! scheduler does.
 
+mod gauges;
+mod metrics;
 mod prune;
 mod steadiness;
 mod tick;
+mod watch;
 
 use std::time::{Duration, Instant};
 
 use entity::Database;
 use entity::retention::Retention;
+use opentelemetry::metrics::Meter;
 use queue::Producer;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
+use metrics::Metrics;
 use steadiness::Steadiness;
 use tick::{Reach, Tick};
+use watch::Watch;
 
 /// How a scheduler works.
 #[derive(Debug, Clone)]
@@ -33,9 +39,18 @@ pub struct Config {
     pub lease: Duration,
     /// How long runs and changes are kept.
     pub retention: Retention,
+    /// From one look at the whole, for its gauges, to the next.
+    pub watch: Duration,
+    /// Whether it tells the dataset's version: not where the API of the same process tells its own.
+    pub tells_version: bool,
+    /// Makes the instruments.
+    pub meter: Meter,
+    /// Beats with each tick that went well.
+    pub pulse: telemetry::Pulse,
 }
 
 impl Default for Config {
+    /// What is measured goes where telemetry was set up to, before this.
     fn default() -> Self {
         Self {
             tick: Duration::from_secs(1),
@@ -43,6 +58,10 @@ impl Default for Config {
             max_outstanding: 20_000,
             lease: Duration::from_secs(20),
             retention: Retention::default(),
+            watch: Duration::from_secs(5),
+            tells_version: true,
+            meter: telemetry::meter(),
+            pulse: telemetry::Pulse::default(),
         }
     }
 }
@@ -60,7 +79,9 @@ pub async fn run(
     let mut steadiness = Steadiness::new(config.lease);
     let mut ticks = tokio::time::interval(config.tick);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let metrics = Metrics::new(&config.meter);
     let tick = Tick {
+        metrics: &metrics,
         config: &config,
         db: &db,
         producer: &producer,
@@ -68,6 +89,11 @@ pub async fn run(
         queue: Reach::default(),
     };
     let pruning = tokio::spawn(prune::run(db.clone(), config.retention, shutdown.clone()));
+    let watch = Watch::default();
+    gauges::tell(&config.meter, &watch, config.tells_version);
+    let (lease, pause) = (config.lease, config.watch);
+    let watching = watch.run(db.clone(), producer.clone(), lease, pause, shutdown.clone());
+    let watching = tokio::spawn(watching);
     tracing::info!("scheduler is ready");
     loop {
         tokio::select! {
@@ -76,8 +102,12 @@ pub async fn run(
             _ = ticks.tick() => {}
         }
         let reap = steadiness.allows_reaping(Instant::now());
-        match tick.run(reap).await {
+        let begun = Instant::now();
+        let ticked = tick.run(reap).await;
+        metrics.ticked(begun.elapsed(), ticked.is_ok());
+        match ticked {
             Ok(()) => {
+                config.pulse.beat();
                 if steadiness.succeeded(Instant::now()) {
                     tracing::info!("the database is back");
                 }
@@ -89,8 +119,8 @@ pub async fn run(
             }
         }
     }
-    // It ends by the same token; a panic of it has been reported.
-    let _ = pruning.await;
+    // They end by the same token; a panic of one has been reported.
+    let _ = tokio::join!(pruning, watching);
     tracing::info!("scheduler stopped");
     Ok(())
 }

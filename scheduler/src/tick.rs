@@ -13,6 +13,7 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 use crate::Config;
+use crate::metrics::Metrics;
 
 /// How long a tick's fan-out takes new members; the next tick goes on in one of its own. A scheduler
 /// seals another's fan-out only well after that.
@@ -20,6 +21,7 @@ const FAN_OUT: Duration = Duration::from_secs(20);
 const SEAL_ABANDONED_MS: i64 = 60_000;
 
 pub(crate) struct Tick<'a> {
+    pub(crate) metrics: &'a Metrics,
     pub(crate) config: &'a Config,
     pub(crate) db: &'a Database,
     pub(crate) producer: &'a Producer,
@@ -46,6 +48,7 @@ impl Tick<'_> {
         self.push_overdue().await?;
         self.claim_due().await?;
         let closed = fan_out::close_finished(self.db, SEAL_ABANDONED_MS).await?;
+        self.metrics.closed(&closed);
         if !closed.is_empty() {
             tracing::debug!(closed = closed.len(), "fan-outs closed");
         }
@@ -65,6 +68,7 @@ impl Tick<'_> {
 
     async fn reap(&self) -> Result<(), DbErr> {
         let reaped = claim::reap(self.db, self.config.batch).await?;
+        self.metrics.lost(reaped.lost.len());
         for lost in &reaped.lost {
             tracing::warn!(
                 run = %lost.id,
