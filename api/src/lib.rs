@@ -101,6 +101,8 @@ pub struct Config {
     pub least_write: usize,
     /// Whether answers that are at hand get a span each, because someone collects them.
     pub spans_of_hits: bool,
+    /// Whether `/metrics` is answered: for whoever collects them, not for clients.
+    pub exposes_metrics: bool,
     /// The build, as `/v1/health` tells it.
     pub version: String,
     /// What opens the routes that change something; there are none without it.
@@ -133,6 +135,7 @@ impl Default for Config {
             write_timeout: Duration::from_secs(10),
             least_write: 64 * 1024,
             spans_of_hits: false,
+            exposes_metrics: false,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             admin_token: None,
             rate: None,

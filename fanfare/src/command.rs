@@ -26,6 +26,9 @@ use crate::show;
 const ROLE: &str =
     "info,apalis_core=warn,opentelemetry=warn,opentelemetry_sdk=off,opentelemetry-otlp=off";
 
+/// What telemetry calls a single command.
+const SINGLE: &str = "command";
+
 /// What a single command logs.
 const COMMAND: &str = "warn,opentelemetry_sdk=off,opentelemetry-otlp=off";
 
@@ -39,9 +42,12 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Scheduler(_) => ("scheduler", ROLE),
         Command::Worker(options) if options.command.is_none() => ("worker", ROLE),
         Command::Simulate(_) => ("simulate", ROLE),
-        _ => ("command", COMMAND),
+        _ => (SINGLE, COMMAND),
     };
     let telemetry = telemetry(role, &instance, default_filter, &cli.log)?;
+    if role != SINGLE {
+        telemetry::tell_of_process(&telemetry::meter(), env!("CARGO_PKG_VERSION"), role);
+    }
     let done = dispatch(cli.command, &instance).await;
     telemetry.shutdown().await;
     done
@@ -77,7 +83,7 @@ fn telemetry(
     log: &LogOptions,
 ) -> anyhow::Result<telemetry::Guard> {
     let mut export = telemetry::Export::from_variables(|name| std::env::var(name).ok())?;
-    if role == "command" {
+    if role == SINGLE {
         // It is over before anyone could look at them.
         export.metrics = telemetry::Destination::Off;
     }
