@@ -14,6 +14,7 @@ mod feed;
 mod holding;
 mod http;
 mod inspecting;
+mod metrics;
 mod providers;
 mod refused;
 mod tour;
