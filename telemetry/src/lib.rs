@@ -13,6 +13,7 @@ mod log;
 mod metrics;
 mod resource;
 mod sending;
+mod variables;
 
 use std::io::IsTerminal;
 use std::time::Duration;
@@ -39,6 +40,7 @@ pub use export::{Destination, Export, ExportError, Transport};
 use log::Look;
 pub use metrics::{ExpositionError, bounds, exposition, meter};
 pub use sending::Sending;
+pub use variables::BadVariable;
 
 /// As long as a process waits for its last spans and metrics to be taken.
 const FLUSHED_WITHIN: Duration = Duration::from_secs(5);
