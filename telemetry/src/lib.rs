@@ -11,18 +11,17 @@ mod export;
 mod log;
 mod metrics;
 mod resource;
+mod spans;
 
 use std::io::IsTerminal;
 use std::time::Duration;
 
-use opentelemetry::trace::TracerProvider;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use prometheus::Registry;
 use tracing::Subscriber;
-use tracing::level_filters::LevelFilter;
-use tracing_subscriber::filter::{ParseError, Targets};
+use tracing_subscriber::filter::ParseError;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
@@ -33,6 +32,7 @@ pub use context::{TraceContext, current_trace_context, set_parent, trace_id, tra
 pub use export::{Destination, Export, ExportError, Transport};
 use log::Look;
 pub use metrics::{ExpositionError, bounds, exposition, meter};
+pub use spans::{EndedSpans, ended_spans, layer};
 
 /// As long as a process waits for its last spans and metrics to be taken.
 const FLUSHED_WITHIN: Duration = Duration::from_secs(5);
@@ -103,6 +103,9 @@ pub fn init(config: &Config) -> Result<Guard, Error> {
     subscriber.try_init().map_err(Error::Subscriber)?;
     opentelemetry::global::set_text_map_propagator(TraceContextPropagator::new());
     opentelemetry::global::set_tracer_provider(guard.traces.clone());
+    if config.export.traces != Destination::Off {
+        spans::publish(EndedSpans::of(&guard.traces));
+    }
     Ok(guard)
 }
 
@@ -133,36 +136,12 @@ where
         traces: export::traces(&config.export.traces, resource)?,
         metrics,
     };
-    let spans = tracing_opentelemetry::layer()
-        .with_tracer(guard.traces.tracer("fanfare"))
-        .with_threads(false)
-        .with_location(false)
-        .with_tracked_inactivity(false)
-        .with_filter(traced());
+    let spans = spans::layer(&guard.traces);
     // Spans come first: the log line of an event asks for the ids of the span around it.
     let subscriber = Spans::default()
         .with(spans)
         .with(log::layer_for(look, writer).with_filter(filter));
     Ok((subscriber, guard))
-}
-
-/// What the exporter itself does is never traced: it would export for ever.
-fn traced() -> Targets {
-    let exporter = [
-        "h2",
-        "hyper",
-        "hyper_util",
-        "tonic",
-        "tower",
-        "opentelemetry",
-        "opentelemetry_sdk",
-    ];
-    let exporter = exporter
-        .into_iter()
-        .chain(["opentelemetry_otlp", "reqwest", "rustls"]);
-    Targets::new()
-        .with_default(LevelFilter::INFO)
-        .with_targets(exporter.map(|target| (target, LevelFilter::OFF)))
 }
 
 /// Keeps telemetry going, and flushes it at the end.
