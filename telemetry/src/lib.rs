@@ -11,6 +11,7 @@ mod export;
 mod log;
 mod metrics;
 mod resource;
+mod variables;
 
 use std::io::IsTerminal;
 use std::time::Duration;
@@ -33,6 +34,7 @@ pub use context::{TraceContext, current_trace_context, set_parent, trace_id, tra
 pub use export::{Destination, Export, ExportError, Transport};
 use log::Look;
 pub use metrics::{ExpositionError, bounds, exposition, meter};
+pub use variables::BadVariable;
 
 /// As long as a process waits for its last spans and metrics to be taken.
 const FLUSHED_WITHIN: Duration = Duration::from_secs(5);
@@ -197,12 +199,15 @@ impl Guard {
         let traces = tokio::task::spawn_blocking(move || traces.shutdown_with_timeout(deadline));
         let metrics = tokio::task::spawn_blocking(move || metrics.shutdown_with_timeout(deadline));
         let both = async { tokio::join!(traces, metrics) };
-        match tokio::time::timeout(deadline, both).await {
-            Ok((Ok(Ok(())), Ok(Ok(())))) => {}
-            Ok((traces, metrics)) => {
-                tracing::warn!(?traces, ?metrics, "telemetry was not flushed");
+        let Ok((traces, metrics)) = tokio::time::timeout(deadline, both).await else {
+            return tracing::warn!(?deadline, "telemetry was not flushed in time");
+        };
+        for (signal, flushed) in [("traces", traces), ("metrics", metrics)] {
+            match flushed {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::warn!(signal, %error, "telemetry was not flushed"),
+                Err(error) => tracing::warn!(signal, %error, "telemetry was not flushed"),
             }
-            Err(_) => tracing::warn!(?deadline, "telemetry was not flushed in time"),
         }
     }
 }
