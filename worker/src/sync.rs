@@ -115,9 +115,10 @@ async fn record_failure(tools: &Tools, begun: &Begun, finish: Finish) -> Result<
 async fn record(
     tools: &Tools,
     begun: &Begun,
-    finish: Finish,
+    mut finish: Finish,
     changes: &Changes,
 ) -> Result<Synced, CommitError> {
+    let started = Instant::now();
     let counts = &finish.counts;
     let span = tracing::info_span!(
         "store",
@@ -126,6 +127,7 @@ async fn record(
     let committed = commit(&tools.db, &begun.held, &finish, changes)
         .instrument(span)
         .await?;
+    finish.durations.store = Some(started.elapsed());
     Ok(match committed {
         Committed::Yes(_) => Synced::Recorded(Box::new(finish)),
         Committed::Fenced => Synced::Fenced,
