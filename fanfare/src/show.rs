@@ -1,5 +1,6 @@
 //! What a command prints: lines, tables and JSON on the standard output, errors in one line.
 
+mod discreet;
 mod look;
 mod table;
 mod time;
@@ -10,6 +11,7 @@ use std::io::Write;
 use anyhow::Context;
 use serde::Serialize;
 
+pub(crate) use discreet::discreet;
 pub(crate) use look::{Look, Tone};
 pub(crate) use table::{Cell, Column};
 pub(crate) use time::{duration_ms, from_now, instant, rough, took_ms};
@@ -53,9 +55,10 @@ pub(crate) fn error(error: &anyhow::Error) {
     refusal(&told(error));
 }
 
-/// Why a command did not do what it was asked to.
+/// Why a command did not do what it was asked to. A value may have been given in the wrong place: no
+/// address in it shows its keys.
 pub(crate) fn refusal(reason: &str) {
-    let _ = writeln!(std::io::stderr(), "error: {}", harmless(reason));
+    let _ = writeln!(std::io::stderr(), "error: {}", harmless(&discreet(reason)));
 }
 
 /// The causes after the error, without those whose text an error before them has in its own.

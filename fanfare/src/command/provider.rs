@@ -59,7 +59,7 @@ fn tell(applied: &Applied) {
         Change::Updated { fields } => {
             show::line(&format!("~ {}", applied.name));
             for field in fields {
-                show::line(&format!("    {field}"));
+                show::line(&format!("    {}", show::discreet(field)));
             }
         }
     }
@@ -231,6 +231,7 @@ fn standing(provider: &provider::Model) -> Vec<(&'static str, String)> {
 
 /// What to do about a feed that has moved.
 pub(crate) fn moved(to: &str) -> String {
+    let to = show::discreet(to);
     format!("the feed has moved for good to {to}: change its url")
 }
 

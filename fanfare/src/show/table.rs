@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use console::{Alignment, measure_text_width, pad_str, truncate_str};
 
-use super::harmless;
 use super::look::{Look, Tone};
+use super::{discreet, harmless};
 
 /// What stands between two columns.
 const GAP: usize = 2;
@@ -70,12 +70,13 @@ impl Cell {
         }
     }
 
-    /// In one line, without what could steer a terminal.
+    /// In one line, without what could steer a terminal, and without keys.
     fn shown(&self) -> Cow<'_, str> {
-        let shown = harmless(&self.text);
+        let discreet = discreet(&self.text);
+        let shown = harmless(&discreet);
         match shown.contains(['\n', '\t']) {
             true => Cow::Owned(shown.split_whitespace().collect::<Vec<_>>().join(" ")),
-            false => shown,
+            false => Cow::Owned(shown.into_owned()),
         }
     }
 

@@ -17,6 +17,8 @@ mod inspecting;
 mod logs;
 mod providers;
 mod refused;
+mod secrets;
+mod sink;
 mod terminal;
 mod tour;
 mod truth;

@@ -45,9 +45,7 @@ async fn listings_are_tables_that_no_pipe_cuts(world: World) {
         ),
         (
             "run",
-            &[
-                "ID", "QUEUED", "AGE", "TOOK", "stored", "failed", "500",
-            ],
+            &["ID", "QUEUED", "AGE", "TOOK", "stored", "failed", "500"],
         ),
         (
             "worker",
