@@ -105,13 +105,25 @@ pub enum Error {
 /// # Errors
 /// When the configuration is invalid, or this was called before.
 pub fn init(config: &Config) -> Result<Guard, Error> {
+    init_to(config, std::io::stderr)
+}
+
+/// Does what [`init`] does, with log lines written by `writer`, each in one piece: something that shares
+/// standard error with others.
+///
+/// # Errors
+/// As [`init`].
+pub fn init_to<W>(config: &Config, writer: W) -> Result<Guard, Error>
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
     let look = Look::new(config.log_format, std::io::stderr().is_terminal());
     let registry = Registry::new();
     let metrics = measure(config, &registry)?;
     metrics::publish(registry);
     // Before the spans' processor is made, which counts what it takes.
     opentelemetry::global::set_meter_provider(metrics.clone());
-    let (subscriber, guard) = build(config, metrics, look, std::io::stderr)?;
+    let (subscriber, guard) = build(config, metrics, look, writer)?;
     subscriber.try_init().map_err(Error::Subscriber)?;
     opentelemetry::global::set_text_map_propagator(TraceContextPropagator::new());
     opentelemetry::global::set_tracer_provider(guard.traces.clone());

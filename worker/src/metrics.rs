@@ -116,7 +116,6 @@ impl Metrics {
     /// A run has ended for this worker, so long after its begin.
     pub(crate) fn ended(&self, ended: &Ended, after: Duration) {
         let outcome = match ended {
-            Ended::Stale => return,
             Ended::Recorded(finish) => {
                 self.recorded(finish, after);
                 // As it stands in the database.
