@@ -21,20 +21,25 @@ use crate::cli::{Cli, Command};
 use crate::options::{LogFormat, LogOptions};
 use crate::show;
 
-/// What a role logs unless told otherwise: its own words, and of the libraries' only warnings.
-const ROLE: &str = "info,apalis_core=warn,opentelemetry=warn,opentelemetry_sdk=warn";
+/// What a role logs unless told otherwise: its own words, and of the libraries' only warnings. A receiver
+/// that is gone we tell ourselves, once.
+const ROLE: &str =
+    "info,apalis_core=warn,opentelemetry=warn,opentelemetry_sdk=off,opentelemetry-otlp=off";
+
+/// What a single command logs.
+const COMMAND: &str = "warn,opentelemetry_sdk=off,opentelemetry-otlp=off";
 
 /// Runs one command to its end.
 pub(crate) async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let instance = crate::start::worker_name();
     let (role, default_filter) = match &cli.command {
-        Command::Demo(_) => ("demo", "warn"),
+        Command::Demo(_) => ("demo", COMMAND),
         Command::All(_) => ("all", ROLE),
         Command::Api(_) => ("api", ROLE),
         Command::Scheduler(_) => ("scheduler", ROLE),
         Command::Worker(options) if options.command.is_none() => ("worker", ROLE),
         Command::Simulate(_) => ("simulate", ROLE),
-        _ => ("command", "warn"),
+        _ => ("command", COMMAND),
     };
     let telemetry = telemetry(role, &instance, default_filter, &cli.log)?;
     let done = dispatch(cli.command, &instance).await;
@@ -71,6 +76,11 @@ fn telemetry(
     default_filter: &str,
     log: &LogOptions,
 ) -> anyhow::Result<telemetry::Guard> {
+    let mut export = telemetry::Export::from_variables(|name| std::env::var(name).ok())?;
+    if role == "command" {
+        // It is over before anyone could look at them.
+        export.metrics = telemetry::Destination::Off;
+    }
     let config = telemetry::Config {
         service_name: format!("fanfare-{role}"),
         service_version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -80,7 +90,7 @@ fn telemetry(
             LogFormat::Human => telemetry::LogFormat::Human,
             LogFormat::Json => telemetry::LogFormat::Json,
         },
-        export: telemetry::Export::from_variables(|name| std::env::var(name).ok())?,
+        export,
         log_filter: log.log.clone().unwrap_or_else(|| default_filter.to_owned()),
     };
     telemetry::init(&config).context("can't set up logs and traces")

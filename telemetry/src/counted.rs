@@ -1,5 +1,8 @@
-//! Exporters that count what a receiver took of theirs, and what it did not.
+//! Exporters that count what a receiver took of theirs and what it did not, and say once that it is
+//! gone and once that it is back.
 
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use opentelemetry::KeyValue;
@@ -18,6 +21,7 @@ use opentelemetry_sdk::trace::{SpanData, SpanExporter};
 pub(crate) struct CountedSpans<E> {
     exporter: E,
     exported: Counter<u64>,
+    outage: Outage,
 }
 
 impl<E> CountedSpans<E> {
@@ -27,7 +31,11 @@ impl<E> CountedSpans<E> {
             .with_unit("{span}")
             .with_description("Spans that a receiver took, or with error.type did not")
             .build();
-        Self { exporter, exported }
+        Self {
+            exporter,
+            exported,
+            outage: Outage::of("traces"),
+        }
     }
 }
 
@@ -36,6 +44,7 @@ impl<E: SpanExporter> SpanExporter for CountedSpans<E> {
         let spans = batch.len() as u64;
         let result = self.exporter.export(batch).await;
         count(&self.exported, spans, &result);
+        self.outage.note(&result);
         result
     }
 
@@ -56,11 +65,15 @@ impl<E: SpanExporter> SpanExporter for CountedSpans<E> {
 #[derive(Debug)]
 pub(crate) struct CountedMetrics<E> {
     exporter: E,
+    outage: Outage,
 }
 
 impl<E> CountedMetrics<E> {
     pub(crate) fn new(exporter: E) -> Self {
-        Self { exporter }
+        Self {
+            exporter,
+            outage: Outage::of("metrics"),
+        }
     }
 }
 
@@ -76,6 +89,7 @@ impl<E: PushMetricExporter> PushMetricExporter for CountedMetrics<E> {
             .with_description("Data points that a receiver took, or with error.type did not")
             .build();
         count(&exported, points, &result);
+        self.outage.note(&result);
         result
     }
 
@@ -89,6 +103,38 @@ impl<E: PushMetricExporter> PushMetricExporter for CountedMetrics<E> {
 
     fn temporality(&self) -> Temporality {
         self.exporter.temporality()
+    }
+}
+
+/// Whether a signal's receiver is gone.
+#[derive(Debug)]
+pub(crate) struct Outage {
+    signal: &'static str,
+    on: AtomicBool,
+}
+
+impl Outage {
+    pub(crate) fn of(signal: &'static str) -> Self {
+        Self {
+            signal,
+            on: AtomicBool::new(false),
+        }
+    }
+
+    pub(crate) fn note(&self, result: &OTelSdkResult) {
+        let gone = result.is_err();
+        if self.on.swap(gone, Relaxed) == gone {
+            return;
+        }
+        let signal = self.signal;
+        match result {
+            Ok(()) => tracing::info!(signal, "telemetry is taken again"),
+            Err(error) => tracing::warn!(
+                signal,
+                %error,
+                "telemetry is not taken: what can't be kept is dropped, and counted"
+            ),
+        }
     }
 }
 

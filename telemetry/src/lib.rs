@@ -7,10 +7,13 @@
 mod chain;
 mod context;
 mod counted;
+mod detached;
 mod export;
 mod log;
 mod metrics;
 mod resource;
+mod sending;
+mod variables;
 
 use std::io::IsTerminal;
 use std::time::Duration;
@@ -29,10 +32,15 @@ use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 use tracing_subscriber::{EnvFilter, Layer, Registry as Spans};
 
 pub use chain::Chain;
-pub use context::{TraceContext, current_trace_context, set_parent, trace_id, traceparent};
+pub use context::{
+    TraceContext, current_trace_context, set_parent, trace_id, trace_id_of, traceparent,
+};
+pub use detached::{DetachedSpan, Joins};
 pub use export::{Destination, Export, ExportError, Transport};
 use log::Look;
 pub use metrics::{ExpositionError, bounds, exposition, meter};
+pub use sending::Sending;
+pub use variables::BadVariable;
 
 /// As long as a process waits for its last spans and metrics to be taken.
 const FLUSHED_WITHIN: Duration = Duration::from_secs(5);
@@ -137,6 +145,7 @@ where
         .with_tracer(guard.traces.tracer("fanfare"))
         .with_threads(false)
         .with_location(false)
+        .with_target(false)
         .with_tracked_inactivity(false)
         .with_filter(traced());
     // Spans come first: the log line of an event asks for the ids of the span around it.
@@ -185,12 +194,15 @@ impl Guard {
         let traces = tokio::task::spawn_blocking(move || traces.shutdown_with_timeout(deadline));
         let metrics = tokio::task::spawn_blocking(move || metrics.shutdown_with_timeout(deadline));
         let both = async { tokio::join!(traces, metrics) };
-        match tokio::time::timeout(deadline, both).await {
-            Ok((Ok(Ok(())), Ok(Ok(())))) => {}
-            Ok((traces, metrics)) => {
-                tracing::warn!(?traces, ?metrics, "telemetry was not flushed");
+        let Ok((traces, metrics)) = tokio::time::timeout(deadline, both).await else {
+            return tracing::warn!(?deadline, "telemetry was not flushed in time");
+        };
+        for (signal, flushed) in [("traces", traces), ("metrics", metrics)] {
+            match flushed {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::warn!(signal, %error, "telemetry was not flushed"),
+                Err(error) => tracing::warn!(signal, %error, "telemetry was not flushed"),
             }
-            Err(_) => tracing::warn!(?deadline, "telemetry was not flushed in time"),
         }
     }
 }

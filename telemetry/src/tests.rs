@@ -5,10 +5,12 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use opentelemetry_sdk::error::OTelSdkError;
 use tracing::subscriber::DefaultGuard;
 use tracing::{Instrument, info, info_span};
 
 use super::*;
+use crate::counted::Outage;
 
 const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
@@ -176,6 +178,21 @@ async fn receiver_that_never_answers_is_waited_for_until_the_deadline() {
     let said = log.lines();
     let said = said.last().expect("a warning");
     assert_eq!(said["level"], "WARN");
+}
+
+#[test]
+fn outage_of_a_receiver_is_told_once_and_so_is_its_end() {
+    let (log, _guard, _default) = start(&config(Export::off()));
+    let outage = Outage::of("traces");
+    let failed = || Err(OTelSdkError::InternalFailure("nobody listens".to_owned()));
+    for result in [Ok(()), failed(), failed(), Ok(()), Ok(()), failed()] {
+        outage.note(&result);
+    }
+    let lines = log.lines();
+    let told: Vec<_> = lines.iter().map(|line| &line["level"]).collect();
+    assert_eq!(told, ["WARN", "INFO", "WARN"]);
+    let said = lines[0]["error"].as_str().unwrap();
+    assert!(said.contains("nobody listens"), "{said}");
 }
 
 #[tokio::test]
