@@ -11,6 +11,8 @@ mod detached;
 mod export;
 mod log;
 mod metrics;
+mod process;
+mod pulse;
 mod resource;
 mod sending;
 mod variables;
@@ -38,7 +40,9 @@ pub use context::{
 pub use detached::{DetachedSpan, Joins};
 pub use export::{Destination, Export, ExportError, Transport};
 use log::Look;
-pub use metrics::{ExpositionError, bounds, exposition, meter};
+pub use metrics::{EXPOSITION, ExpositionError, bounds, exposition, meter, scrape};
+pub use process::tell_of_process;
+pub use pulse::Pulse;
 pub use sending::Sending;
 pub use variables::BadVariable;
 

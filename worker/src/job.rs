@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span};
 
 use crate::leases::Leases;
+use crate::metrics::Metrics;
 use crate::sync::{Synced, Tools, record_panic, sync_provider};
 use crate::trace;
 
@@ -33,10 +34,11 @@ pub(crate) struct Context {
     pub(crate) producer: Producer,
     /// Fires when a stopping worker has waited long enough.
     pub(crate) deadline: CancellationToken,
+    pub(crate) metrics: Metrics,
 }
 
 /// How a job ended for its worker.
-enum Ended {
+pub(crate) enum Ended {
     /// There was nothing to begin.
     Stale,
     /// The run has its outcome.
@@ -94,7 +96,10 @@ async fn handle(job: SyncJob, delivery: &Delivery, context: &Context) {
     trace::waited(job.run, asked_at, begun.queued_for);
     let provider = begun.provider.name.clone();
     Span::current().record("fanfare.provider", &provider);
+    context.metrics.began(&begun);
+    let working = Instant::now();
     let ended = work(context, &begun, asked).await;
+    context.metrics.ended(&ended, working.elapsed());
     match ended {
         Ended::PutOff(reason) => {
             put_off(context, &begun.held, reason).await;
