@@ -27,8 +27,8 @@ use crate::show;
 const ROLE: &str =
     "info,apalis_core=warn,opentelemetry=warn,opentelemetry_sdk=off,opentelemetry-otlp=off";
 
-/// What a single command logs.
-const COMMAND: &str = "warn,opentelemetry_sdk=off,opentelemetry-otlp=off";
+/// What a single command logs. Whether its trace was taken is not what it was asked for.
+const COMMAND: &str = "warn,opentelemetry_sdk=off,opentelemetry-otlp=off,telemetry=error";
 
 /// Runs one command to its end.
 pub(crate) async fn run(cli: Cli) -> anyhow::Result<ExitCode> {

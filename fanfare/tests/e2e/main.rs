@@ -16,6 +16,7 @@ mod http;
 mod inspecting;
 mod logs;
 mod providers;
+mod receiver;
 mod refused;
 mod secrets;
 mod sink;
