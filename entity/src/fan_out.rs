@@ -26,6 +26,18 @@ pub enum Trigger {
     Api,
 }
 
+impl Trigger {
+    /// As it is stored and told: `tick`, `command` or `api`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Tick => "tick",
+            Self::Command => "command",
+            Self::Api => "api",
+        }
+    }
+}
+
 /// A fan-out's row.
 #[derive(Debug, Clone, PartialEq, Eq, DeriveEntityModel, Serialize)]
 #[sea_orm(table_name = "fan_out")]

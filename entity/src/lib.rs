@@ -6,6 +6,7 @@
 
 pub mod changes;
 pub mod claim;
+pub mod clock;
 pub mod commit;
 mod connect;
 pub mod dataset;

@@ -7,6 +7,8 @@
 mod gauges;
 mod metrics;
 mod prune;
+mod sends;
+mod spans;
 mod steadiness;
 mod tick;
 mod watch;
@@ -39,6 +41,9 @@ pub struct Config {
     pub lease: Duration,
     /// How long runs and changes are kept.
     pub retention: Retention,
+    /// Runs of one fan-out that share its trace; each above that begins one of its own, which is
+    /// linked to it.
+    pub trace_children: u64,
     /// From one look at the whole, for its gauges, to the next.
     pub watch: Duration,
     /// Whether it tells the dataset's version: not where the API of the same process tells its own.
@@ -58,6 +63,7 @@ impl Default for Config {
             max_outstanding: 20_000,
             lease: Duration::from_secs(20),
             retention: Retention::default(),
+            trace_children: 500,
             watch: Duration::from_secs(5),
             tells_version: true,
             meter: telemetry::meter(),

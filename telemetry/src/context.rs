@@ -6,8 +6,8 @@
 use std::collections::HashMap;
 
 use opentelemetry::Context;
-use opentelemetry::propagation::TextMapPropagator;
-use opentelemetry::trace::{SpanContext, TraceContextExt};
+use opentelemetry::propagation::{Extractor, TextMapPropagator};
+use opentelemetry::trace::{SpanContext, TraceContextExt, TraceFlags};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
@@ -55,13 +55,54 @@ pub fn set_parent(
     traceparent: Option<&str>,
     tracestate: Option<&str>,
 ) -> bool {
-    let headers = [("traceparent", traceparent), ("tracestate", tracestate)];
-    let carrier: HashMap<String, String> = headers
-        .into_iter()
-        .filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned())))
-        .collect();
-    let parent = TraceContextPropagator::new().extract_with_context(&Context::new(), &carrier);
-    parent.span().span_context().is_valid() && span.set_parent(parent).is_ok()
+    remote(traceparent, tracestate).is_some_and(|parent| span.set_parent(parent).is_ok())
+}
+
+/// A context with nothing but the sender's span, if `traceparent` is well-formed.
+pub(crate) fn remote(traceparent: Option<&str>, tracestate: Option<&str>) -> Option<Context> {
+    let headers = Headers {
+        traceparent: traceparent?,
+        tracestate,
+    };
+    let parent = TraceContextPropagator::new().extract_with_context(&Context::new(), &headers);
+    let valid = parent.span().span_context().is_valid();
+    valid.then_some(parent)
+}
+
+struct Headers<'a> {
+    traceparent: &'a str,
+    tracestate: Option<&'a str>,
+}
+
+impl Extractor for Headers<'_> {
+    fn get(&self, key: &str) -> Option<&str> {
+        match key {
+            "traceparent" => Some(self.traceparent),
+            "tracestate" => self.tracestate,
+            _ => None,
+        }
+    }
+
+    fn keys(&self) -> Vec<&str> {
+        vec!["traceparent", "tracestate"]
+    }
+}
+
+/// The `traceparent` of a span.
+pub(crate) fn format(span: &SpanContext) -> String {
+    format!(
+        "00-{}-{}-{:02x}",
+        span.trace_id(),
+        span.span_id(),
+        span.trace_flags() & TraceFlags::SAMPLED
+    )
+}
+
+/// The trace id within a `traceparent`, as it stands in logs; `None` if there is none.
+#[must_use]
+pub fn trace_id_of(traceparent: &str) -> Option<String> {
+    let sender = remote(Some(traceparent), None)?;
+    Some(sender.span().span_context().trace_id().to_string())
 }
 
 /// Entering a span makes its context the current one.

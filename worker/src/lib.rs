@@ -12,6 +12,7 @@ mod leases;
 mod metrics;
 pub mod spool;
 mod sync;
+mod trace;
 pub mod visit;
 
 use std::any::Any;

@@ -116,7 +116,6 @@ impl Metrics {
     /// A run has ended for this worker, so long after its begin.
     pub(crate) fn ended(&self, ended: &Ended, after: Duration) {
         let outcome = match ended {
-            Ended::Stale => return,
             Ended::Recorded(finish) => {
                 self.recorded(finish, after);
                 // As it stands in the database.
@@ -236,6 +235,17 @@ fn of_reason(reason: impl Into<opentelemetry::Value>) -> KeyValue {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_run_that_is_put_off_is_counted_as_postponed_and_has_no_duration() {
+        let told = testkit::Measured::new();
+        let metrics = Metrics::new(&told.meter(), 4, &Leases::default());
+        let put_off = Ended::PutOff(entity::run::Postponed::HostGap);
+        metrics.ended(&put_off, Duration::from_secs(1));
+        let postponed = r#"fanfare_runs_total{fanfare_outcome="postponed"}"#;
+        assert_eq!(told.value(postponed), Some(1.0));
+        assert_eq!(told.series_of("fanfare_run_duration_seconds_count"), 0);
+    }
 
     #[test]
     fn an_answer_is_of_one_class_and_none_is_left_out() {

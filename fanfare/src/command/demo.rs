@@ -18,6 +18,8 @@ use crate::cli::Demo;
 use crate::command::roles::{Roles, parse_providers};
 use crate::listen::listen;
 use crate::options::DatabaseOptions;
+use crate::progress::{Progress, Standing};
+use crate::screen::Screen;
 use crate::{show, stop};
 
 /// How often a simulated provider is visited.
@@ -28,7 +30,7 @@ const ROUND: Duration = Duration::from_secs(5);
 const NEWS: Duration = Duration::from_secs(10);
 
 /// Runs the demo until a signal.
-pub(crate) async fn run(options: Demo, name: &str) -> anyhow::Result<()> {
+pub(crate) async fn run(options: Demo, name: &str, screen: &Screen) -> anyhow::Result<()> {
     let mut api = options.api.config(DatabaseOptions::EMBEDDED_READERS)?;
     api.exposes_metrics = options.observe.observe_listen.is_none();
     let shutdown = stop::on_signal()?;
@@ -74,7 +76,7 @@ pub(crate) async fn run(options: Demo, name: &str) -> anyhow::Result<()> {
         },
         observe: options.observe,
     };
-    let telling = tell(&db, address, folder.path(), &shutdown);
+    let telling = tell(&db, address, folder.path(), &shutdown, screen);
     let running = roles.run(shutdown.clone());
     let (told, ran) = tokio::join!(telling, running);
     simulator.stopped().await;
@@ -169,10 +171,11 @@ async fn tell(
     address: std::net::SocketAddr,
     folder: &Path,
     shutdown: &CancellationToken,
+    screen: &Screen,
 ) -> anyhow::Result<()> {
     let started = Instant::now();
     let begun = chrono::Utc::now();
-    let Some(providers) = first_round(db, begun, shutdown).await? else {
+    let Some(providers) = first_round(db, begun, shutdown, screen).await? else {
         return Ok(());
     };
     let failing = providers
@@ -209,10 +212,12 @@ async fn first_round(
     db: &Database,
     begun: chrono::DateTime<chrono::Utc>,
     shutdown: &CancellationToken,
+    screen: &Screen,
 ) -> anyhow::Result<Option<Vec<Summary>>> {
     const PAUSE: Duration = Duration::from_millis(50);
     const LONGEST: Duration = Duration::from_secs(300);
     let started = Instant::now();
+    let mut progress = Progress::new(screen);
     while !shutdown.is_cancelled() {
         let providers = provider::list(&db.read).await?;
         let visited = |provider: &Summary| {
@@ -222,6 +227,7 @@ async fn first_round(
         if providers.iter().all(visited) {
             return Ok(Some(providers));
         }
+        progress.tell(standing(&providers, visited));
         if started.elapsed() > LONGEST {
             shutdown.cancel();
             bail!(
@@ -231,6 +237,18 @@ async fn first_round(
         tokio::time::sleep(PAUSE).await;
     }
     Ok(None)
+}
+
+fn standing(providers: &[Summary], visited: impl Fn(&Summary) -> bool) -> Standing {
+    let count = |wanted: &dyn Fn(&Summary) -> bool| {
+        providers.iter().filter(|provider| wanted(provider)).count() as u64
+    };
+    Standing {
+        done: count(&visited),
+        total: providers.len() as u64,
+        failed: count(&|provider| provider.consecutive_failures > 0),
+        events: (events(providers), "found"),
+    }
 }
 
 /// One line now and then while the feeds evolve.

@@ -6,7 +6,6 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use entity::fan_out::{self, Progress, Trigger};
 use entity::{Database, provider};
-use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use tokio::time::Instant;
 use tracing::Instrument;
@@ -14,29 +13,22 @@ use uuid::Uuid;
 
 use crate::cli::Sync;
 use crate::command::provider::existing;
+use crate::progress::{self, Standing};
+use crate::screen::Screen;
 use crate::{show, start};
 
 /// Asks, and with `--wait` follows.
-pub(crate) async fn run(options: Sync) -> anyhow::Result<ExitCode> {
+pub(crate) async fn run(options: Sync, screen: &Screen) -> anyhow::Result<ExitCode> {
     let db = start::database(&options.database).await?;
-    // The trace that the fan-out's runs belong to.
-    let span = tracing::info_span!("sync", otel.name = "fan-out");
-    let asked = ask(&options, &db).instrument(span).await;
+    let done = sync(&options, &db, screen).await;
     db.close().await;
-    asked
+    done
 }
 
-async fn ask(options: &Sync, db: &Database) -> anyhow::Result<ExitCode> {
+async fn sync(options: &Sync, db: &Database, screen: &Screen) -> anyhow::Result<ExitCode> {
     let providers = providers(options, db).await?;
-    let traceparent = telemetry::traceparent();
     let ids: Vec<i64> = providers.iter().map(|provider| provider.id).collect();
-    let request = fan_out::Request {
-        trigger: Trigger::Command,
-        traceparent: traceparent.as_deref(),
-        providers: &ids,
-        accept_gone: options.accept_gone,
-    };
-    let fan_out = fan_out::request(db, request).await?;
+    let fan_out = request(db, &ids, options.accept_gone).await?;
     if !options.wait {
         if options.json {
             show::json(&json!({ "fan_out": fan_out, "providers": ids.len() }))?;
@@ -46,8 +38,37 @@ async fn ask(options: &Sync, db: &Database) -> anyhow::Result<ExitCode> {
         }
         return Ok(ExitCode::SUCCESS);
     }
-    let progress = follow(options, db, fan_out, ids.len() as u64).await?;
+    let progress = follow(options, db, fan_out, ids.len() as u64, screen).await?;
     report(options, db, fan_out, progress, ids.len()).await
+}
+
+/// Asks for a fan-out, in the span that its trace begins with. It ends with that, however long the
+/// command follows: whoever interrupts it would take the span along.
+async fn request(db: &Database, providers: &[i64], accept_gone: bool) -> anyhow::Result<Uuid> {
+    let span = tracing::info_span!(
+        "request fan-out",
+        otel.status_code = tracing::field::Empty,
+        fanfare.fan_out = tracing::field::Empty,
+        fanfare.trigger = Trigger::Command.name(),
+        fanfare.providers = providers.len(),
+    );
+    async {
+        let traceparent = telemetry::traceparent();
+        let request = fan_out::Request {
+            trigger: Trigger::Command,
+            traceparent: traceparent.as_deref(),
+            providers,
+            accept_gone,
+        };
+        let span = tracing::Span::current();
+        let fan_out = fan_out::request(db, request).await.inspect_err(|_| {
+            span.record("otel.status_code", "ERROR");
+        })?;
+        span.record("fanfare.fan_out", tracing::field::display(fan_out));
+        Ok(fan_out)
+    }
+    .instrument(span)
+    .await
 }
 
 async fn providers(options: &Sync, db: &Database) -> anyhow::Result<Vec<provider::Model>> {
@@ -81,31 +102,32 @@ async fn follow(
     db: &Database,
     fan_out: Uuid,
     providers: u64,
+    screen: &Screen,
 ) -> anyhow::Result<Progress> {
     let started = Instant::now();
-    let bar = bar(options, providers);
+    let mut shown = match options.json {
+        true => progress::Progress::silent(screen),
+        false => progress::Progress::new(screen),
+    };
     let mut wondered = false;
     loop {
         let progress = fan_out::progress(&db.read, fan_out)
             .await?
             .context("the fan-out is gone")?;
-        let done = progress.succeeded + progress.failed;
-        bar.set_position(done.unsigned_abs());
         if progress.closed {
-            bar.finish_and_clear();
             return Ok(progress);
         }
+        shown.tell(standing(&progress, providers));
         let nobody = progress.waiting > 0 && started.elapsed() > NOBODY;
         if nobody && !wondered {
             wondered = true;
-            bar.println(if options.accept_gone {
+            shown.say(if options.accept_gone {
                 "the request waits: for a sync that began without it to end, or for a scheduler, if none is running"
             } else {
                 "no scheduler has taken the request up yet: is one running?"
             });
         }
         if started.elapsed() > options.timeout {
-            bar.abandon();
             bail!(
                 "the fan-out {fan_out} is not over after {}; it goes on without this command",
                 humantime::format_duration(options.timeout)
@@ -115,15 +137,14 @@ async fn follow(
     }
 }
 
-/// A bar in a terminal, nothing elsewhere.
-fn bar(options: &Sync, providers: u64) -> ProgressBar {
-    if options.json {
-        return ProgressBar::hidden();
+fn standing(progress: &Progress, providers: u64) -> Standing {
+    let failed = (progress.failed + progress.cancelled).unsigned_abs();
+    Standing {
+        done: progress.succeeded.unsigned_abs() + failed,
+        total: providers,
+        failed,
+        events: (progress.changes.unsigned_abs(), "changed"),
     }
-    let style =
-        ProgressStyle::with_template("{bar:40} {pos}/{len} providers  {per_sec}  {eta} left")
-            .unwrap_or_else(|_| ProgressStyle::default_bar());
-    ProgressBar::new(providers).with_style(style)
 }
 
 /// What feeds lack that is held, and what to do about it.

@@ -33,7 +33,8 @@ struct Fleet {
 
 impl Fleet {
     async fn start() -> Self {
-        let world = World::distributed().await;
+        let redis = testkit::redis_url().await;
+        let world = World::distributed().await.with("FANFARE_CACHE_URL", &redis);
         let config = simulator::Config {
             providers: PROVIDERS,
             events: 20,
@@ -137,7 +138,7 @@ async fn every_role_tells_what_is_listed_for_it_and_nothing_else() {
     for (role, sections) in [
         ("worker", &["Runs", "Every process"][..]),
         ("scheduler", &["Fan-outs", "Every process"]),
-        ("api", &["Every process"]),
+        ("api", &["API", "Every process"]),
     ] {
         let scrape = fleet.scrape(role).await;
         listed.knows_all_of(role, &scrape);

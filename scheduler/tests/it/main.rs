@@ -4,10 +4,12 @@
 
 mod claiming;
 mod closing;
+mod measuring;
 mod outage;
 mod pushing;
 mod reaping;
 mod role;
+mod traces;
 mod world;
 
 /// Makes each function a test on PostgreSQL and one on SQLite.
