@@ -31,7 +31,8 @@ const NEWS: Duration = Duration::from_secs(10);
 
 /// Runs the demo until a signal.
 pub(crate) async fn run(options: Demo, name: &str, screen: &Screen) -> anyhow::Result<()> {
-    let api = options.api.config(DatabaseOptions::EMBEDDED_READERS)?;
+    let mut api = options.api.config(DatabaseOptions::EMBEDDED_READERS)?;
+    api.exposes_metrics = options.observe.observe_listen.is_none();
     let shutdown = stop::on_signal()?;
     let listener = listen(options.api.listen.listen, "--listen").await?;
     let address = listener.local_addr().context("a socket has an address")?;
@@ -73,6 +74,7 @@ pub(crate) async fn run(options: Demo, name: &str, screen: &Screen) -> anyhow::R
             },
             ..worker::Config::new(name.to_owned())
         },
+        observe: options.observe,
     };
     let telling = tell(&db, address, folder.path(), &shutdown, screen);
     let running = roles.run(shutdown.clone());
