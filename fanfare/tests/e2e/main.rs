@@ -17,5 +17,6 @@ mod inspecting;
 mod providers;
 mod refused;
 mod tour;
+mod traces;
 mod truth;
 mod world;
