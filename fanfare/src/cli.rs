@@ -162,7 +162,7 @@ pub(crate) struct Simulate {
 pub(crate) enum Provider {
     /// Adds and updates providers from a TOML file, all or none, and prints the difference
     Apply(ProviderApply),
-    /// Lists the providers
+    /// Lists the providers, how fresh each is and what is wrong
     List(ProviderList),
     /// Shows one provider and its latest runs
     Show(ProviderNamed),
@@ -299,7 +299,8 @@ fn timezone(name: &str) -> Result<TimeZone, String> {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum WorkerCommand {
-    /// Lists the worker processes, what they hold and their last signs of life
+    /// Lists the worker processes, what they hold and their last signs of life. One that has given
+    /// none for a lease is silent: others take its runs over
     List(WorkerList),
 }
 
@@ -307,6 +308,8 @@ pub(crate) enum WorkerCommand {
 pub(crate) struct WorkerList {
     #[command(flatten)]
     pub(crate) database: DatabaseOptions,
+    #[command(flatten)]
+    pub(crate) lease: LeaseOptions,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -316,7 +319,7 @@ pub(crate) struct WorkerList {
 pub(crate) enum Run {
     /// Lists runs, newest first
     List(RunList),
-    /// Shows one run
+    /// Shows one run: what it found, what its time went to, and its trace
     Show(RunShow),
 }
 

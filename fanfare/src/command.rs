@@ -19,6 +19,7 @@ use anyhow::Context;
 
 use crate::cli::{Cli, Command};
 use crate::options::{LogFormat, LogOptions};
+use crate::screen::Screen;
 use crate::show;
 
 /// What a role logs unless told otherwise: its own words, and of the libraries' only warnings. A receiver
@@ -26,8 +27,8 @@ use crate::show;
 const ROLE: &str =
     "info,apalis_core=warn,opentelemetry=warn,opentelemetry_sdk=off,opentelemetry-otlp=off";
 
-/// What a single command logs.
-const COMMAND: &str = "warn,opentelemetry_sdk=off,opentelemetry-otlp=off";
+/// What a single command logs. Whether its trace was taken is not what it was asked for.
+const COMMAND: &str = "warn,opentelemetry_sdk=off,opentelemetry-otlp=off,telemetry=error";
 
 /// Runs one command to its end.
 pub(crate) async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
@@ -41,15 +42,16 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Simulate(_) => ("simulate", ROLE),
         _ => ("command", COMMAND),
     };
-    let telemetry = telemetry(role, &instance, default_filter, &cli.log)?;
-    let done = dispatch(cli.command, &instance).await;
+    let screen = Screen::default();
+    let telemetry = telemetry(role, &instance, default_filter, &cli.log, &screen)?;
+    let done = dispatch(cli.command, &instance, &screen).await;
     telemetry.shutdown().await;
     done
 }
 
-async fn dispatch(command: Command, instance: &str) -> anyhow::Result<ExitCode> {
+async fn dispatch(command: Command, instance: &str, screen: &Screen) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Demo(options) => demo::run(options, instance).await?,
+        Command::Demo(options) => demo::run(options, instance, screen).await?,
         Command::All(options) => roles::all(*options, instance).await?,
         Command::Api(options) => roles::api(options).await?,
         Command::Scheduler(options) => roles::scheduler(options).await?,
@@ -60,7 +62,7 @@ async fn dispatch(command: Command, instance: &str) -> anyhow::Result<ExitCode> 
         Command::Migrate(options) => return migrate::run(options).await,
         Command::Simulate(options) => simulate::run(options).await?,
         Command::Provider(command) => provider::run(command).await?,
-        Command::Sync(options) => return sync::run(options).await,
+        Command::Sync(options) => return sync::run(options, screen).await,
         Command::Check(options) => return check::run(options).await,
         Command::Run(command) => run::run(command).await?,
         Command::Why(options) => why::run(options).await?,
@@ -75,6 +77,7 @@ fn telemetry(
     instance: &str,
     default_filter: &str,
     log: &LogOptions,
+    screen: &Screen,
 ) -> anyhow::Result<telemetry::Guard> {
     let mut export = telemetry::Export::from_variables(|name| std::env::var(name).ok())?;
     if role == "command" {
@@ -93,5 +96,6 @@ fn telemetry(
         export,
         log_filter: log.log.clone().unwrap_or_else(|| default_filter.to_owned()),
     };
-    telemetry::init(&config).context("can't set up logs and traces")
+    let screen = screen.clone();
+    telemetry::init_to(&config, move || screen.clone()).context("can't set up logs and traces")
 }

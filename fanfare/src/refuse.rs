@@ -1,6 +1,7 @@
 //! Wrong arguments and variables: what clap says, with invalid values in one line.
 
 use std::error::Error as _;
+use std::io::Write;
 
 use clap::CommandFactory;
 use clap::error::{ContextKind, ContextValue};
@@ -11,10 +12,21 @@ use crate::show;
 /// Ends the process with what clap has to say: help, or what is wrong with the arguments.
 pub(crate) fn refuse(error: &clap::Error) -> ! {
     let Some(reason) = invalid_value(error) else {
-        error.exit();
+        say(error);
+        std::process::exit(error.exit_code());
     };
     show::refusal(&reason);
     std::process::exit(error.exit_code());
+}
+
+/// What clap says, as it is: unless an address with a password was given where none belongs.
+fn say(error: &clap::Error) {
+    let said = error.render().to_string();
+    if error.use_stderr() && show::discreet(&said) != said {
+        let _ = write!(std::io::stderr(), "{}", show::discreet(&said));
+    } else {
+        let _ = error.print();
+    }
 }
 
 /// An invalid value in one line, with the variable that it may come from. clap would repeat the

@@ -1,11 +1,20 @@
 //! What a command prints: lines, tables and JSON on the standard output, errors in one line.
 
+mod discreet;
+mod look;
+mod table;
+mod time;
+
 use std::borrow::Cow;
 use std::io::Write;
 
 use anyhow::Context;
-use chrono::{DateTime, Utc};
 use serde::Serialize;
+
+pub(crate) use discreet::discreet;
+pub(crate) use look::{Look, Tone};
+pub(crate) use table::{Cell, Column};
+pub(crate) use time::{duration_ms, from_now, instant, rough, took_ms};
 
 /// One line on the standard output. A reader that has left is no fault.
 pub(crate) fn line(text: &str) {
@@ -30,6 +39,11 @@ fn harmless(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
+/// One line on the standard error, for who watches rather than for what a command gives.
+pub(crate) fn aside(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{}", harmless(text));
+}
+
 /// A value as JSON.
 pub(crate) fn json(value: &impl Serialize) -> anyhow::Result<()> {
     line(&serde_json::to_string_pretty(value).context("can't write JSON")?);
@@ -41,9 +55,10 @@ pub(crate) fn error(error: &anyhow::Error) {
     refusal(&told(error));
 }
 
-/// Why a command did not do what it was asked to.
+/// Why a command did not do what it was asked to. A value may have been given in the wrong place: no
+/// address in it shows its keys.
 pub(crate) fn refusal(reason: &str) {
-    let _ = writeln!(std::io::stderr(), "error: {}", harmless(reason));
+    let _ = writeln!(std::io::stderr(), "error: {}", harmless(&discreet(reason)));
 }
 
 /// The causes after the error, without those whose text an error before them has in its own.
@@ -61,44 +76,26 @@ pub(crate) fn told(error: &anyhow::Error) -> String {
 }
 
 /// Labels and what they stand for, one a line.
-pub(crate) fn pairs(pairs: &[(&str, String)]) {
+pub(crate) fn pairs<V: Clone + Into<Cell>>(pairs: &[(&str, V)]) {
+    let look = Look::stdout();
     let width = pairs.iter().map(|(label, _)| label.len()).max();
     let width = width.unwrap_or(0);
     for (label, value) in pairs {
-        line(&format!("{label:width$}  {value}"));
+        let value = value.clone().into().styled(look);
+        drawn(&format!("{label:width$}  {value}"));
     }
 }
 
-/// Rows under headings, in columns as wide as their widest cell.
-pub(crate) fn table<const N: usize>(headings: [&str; N], rows: &[[String; N]]) {
-    let width = |column: usize| {
-        rows.iter()
-            .map(|row| row[column].chars().count())
-            .chain([headings[column].chars().count()])
-            .max()
-            .unwrap_or(0)
-    };
-    let widths: [usize; N] = std::array::from_fn(width);
-    let print = |cells: [&str; N]| {
-        let padded: Vec<String> = cells
-            .iter()
-            .zip(widths)
-            .map(|(cell, width)| format!("{cell:width$}"))
-            .collect();
-        line(padded.join("  ").trim_end());
-    };
-    print(headings);
-    for row in rows {
-        print(std::array::from_fn(|column| row[column].as_str()));
+/// Rows under headings.
+pub(crate) fn table<const N: usize>(columns: &[Column; N], rows: &[[Cell; N]]) {
+    for line in table::lines(columns, rows, Look::stdout()) {
+        drawn(&line);
     }
 }
 
-/// An instant as a person reads it, to the second.
-pub(crate) fn instant(at: Option<DateTime<Utc>>) -> String {
-    at.map_or_else(
-        || "never".to_owned(),
-        |at| at.format("%Y-%m-%d %H:%M:%S UTC").to_string(),
-    )
+/// A line with colours of ours, of which everything else is harmless already.
+fn drawn(line: &str) {
+    let _ = writeln!(std::io::stdout(), "{line}");
 }
 
 /// A number with its thousands apart.
@@ -118,12 +115,6 @@ pub(crate) fn number(number: u64) -> String {
 pub(crate) fn count(number: u64, noun: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{} {noun}{plural}", self::number(number))
-}
-
-/// Milliseconds as a duration that a person reads.
-pub(crate) fn duration_ms(ms: i64) -> String {
-    let duration = std::time::Duration::from_millis(ms.unsigned_abs());
-    humantime::format_duration(duration).to_string()
 }
 
 /// Ten-thousandths as an amount: with two decimals, or as many as it takes.

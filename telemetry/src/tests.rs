@@ -36,10 +36,14 @@ fn exporting(base: &str) -> Config {
 
 /// The subscriber of this thread only: `init` would be every test's.
 fn start(config: &Config) -> (Log, Guard, DefaultGuard) {
+    start_with(config, Look::Json)
+}
+
+fn start_with(config: &Config, look: Look) -> (Log, Guard, DefaultGuard) {
     let log = Log::default();
     let writer = log.clone();
     let metrics = measure(config, &Registry::new()).unwrap();
-    let (subscriber, guard) = build(config, metrics, Look::Json, move || writer.clone()).unwrap();
+    let (subscriber, guard) = build(config, metrics, look, move || writer.clone()).unwrap();
     (log, guard, tracing::subscriber::set_default(subscriber))
 }
 
@@ -47,6 +51,10 @@ fn start(config: &Config) -> (Log, Guard, DefaultGuard) {
 struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+
     fn lines(&self) -> Vec<serde_json::Value> {
         let log = self.0.lock().unwrap();
         let lines = log.split(|byte| *byte == b'\n').filter(|l| !l.is_empty());
@@ -216,6 +224,25 @@ async fn json_lines_carry_the_ids_of_their_span_although_nothing_is_exported() {
     assert_eq!(lines[1]["span"]["provider"], "primary");
     assert_eq!(lines[1]["trace_id"], id);
     assert_eq!(lines[1]["span_id"].as_str().unwrap().len(), 16);
+}
+
+#[tokio::test]
+async fn lines_for_people_end_with_the_beginning_of_their_trace_id() {
+    let (log, _guard, _default) = start_with(&config(Export::off()), Look::Plain);
+    info!("outside");
+    let id = info_span!("sync").in_scope(|| {
+        info!(events = 3, "inside\u{1b}[2J");
+        trace_id().unwrap()
+    });
+    let log = log.text();
+    let lines: Vec<_> = log.lines().collect();
+    assert_eq!(lines.len(), 2, "{log}");
+    assert!(lines[0].ends_with(": outside"), "{log}");
+    assert!(
+        lines[1].ends_with(&format!(" events=3 trace={}", &id[..8])),
+        "{log}"
+    );
+    assert!(!log.contains('\u{1b}'), "{log:?}");
 }
 
 #[tokio::test]

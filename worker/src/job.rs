@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span};
 
 use crate::leases::Leases;
+use crate::metrics::Metrics;
 use crate::sync::{Synced, Tools, record_panic, sync_provider};
 use crate::trace;
 
@@ -33,12 +34,11 @@ pub(crate) struct Context {
     pub(crate) producer: Producer,
     /// Fires when a stopping worker has waited long enough.
     pub(crate) deadline: CancellationToken,
+    pub(crate) metrics: Metrics,
 }
 
 /// How a job ended for its worker.
-enum Ended {
-    /// There was nothing to begin.
-    Stale,
+pub(crate) enum Ended {
     /// The run has its outcome.
     Recorded(Box<Finish>),
     /// The run turned out to be another's, or nobody's any more.
@@ -82,7 +82,10 @@ async fn handle(job: SyncJob, delivery: &Delivery, context: &Context) {
             tracing::debug!(run = %job.run, ?reason, "run is postponed");
             return;
         }
-        Ok(Begin::Stale) => return tell(&Ended::Stale, &job.run, ""),
+        Ok(Begin::Stale) => {
+            tracing::debug!(run = %job.run, "job is of no more use");
+            return;
+        }
         Err(error) => {
             span.record("otel.status_code", "ERROR");
             trace::fail(&Span::current(), "database");
@@ -94,16 +97,20 @@ async fn handle(job: SyncJob, delivery: &Delivery, context: &Context) {
     trace::waited(job.run, asked_at, begun.queued_for);
     let provider = begun.provider.name.clone();
     Span::current().record("fanfare.provider", &provider);
+    context.metrics.began(&begun);
+    let working = Instant::now();
     let ended = work(context, &begun, asked).await;
+    context.metrics.ended(&ended, working.elapsed());
     match ended {
         Ended::PutOff(reason) => {
             put_off(context, &begun.held, reason).await;
-            return tell(&ended, &job.run, &provider);
+            tracing::debug!(run = %job.run, provider, ?reason, "run is put off");
+            return;
         }
         Ended::HandBack if hand_back(context, &begun.held).await => delivery.hand_back(),
         _ => {}
     }
-    tell(&ended, &job.run, &provider);
+    tell(&ended, context, &begun, asked);
     after(context, &begun, &ended).await;
 }
 
@@ -250,29 +257,28 @@ fn without_query(url: &str) -> &str {
 }
 
 /// The one line of a run.
-fn tell(ended: &Ended, run: &uuid::Uuid, provider: &str) {
+fn tell(ended: &Ended, context: &Context, begun: &Begun, asked: Instant) {
     let outcome = match ended {
-        Ended::Stale => {
-            tracing::debug!(%run, "job is of no more use");
-            return;
-        }
         Ended::Recorded(finish) => finish.outcome.to_string(),
         Ended::Fenced => "fenced".to_owned(),
         Ended::HandBack => "handed_back".to_owned(),
-        Ended::PutOff(reason) => {
+        Ended::PutOff(_) => {
             Span::current().record("fanfare.outcome", "postponed");
-            tracing::debug!(%run, provider, ?reason, "run is put off");
             return;
         }
     };
     Span::current().record("fanfare.outcome", &outcome);
+    let (run, provider) = (begun.held.run, &begun.provider.name);
+    let total_ms = asked.elapsed().as_millis() as u64;
     match ended {
-        Ended::Recorded(finish) => tell_recorded(finish, run, provider),
-        _ => tracing::info!(%run, provider, outcome, "run left"),
+        Ended::Recorded(finish) => tell_recorded(finish, context, begun, total_ms),
+        _ => tracing::info!(%run, provider, outcome, worker = context.worker, total_ms, "run left"),
     }
 }
 
-fn tell_recorded(finish: &Finish, run: &uuid::Uuid, provider: &str) {
+fn tell_recorded(finish: &Finish, context: &Context, begun: &Begun, total_ms: u64) {
+    let (run, provider) = (begun.held.run, &begun.provider.name);
+    let waited = (begun.at - begun.queued_at).to_std();
     let ms = |duration: Option<Duration>| duration.map(|duration| duration.as_millis() as u64);
     let counts = &finish.counts;
     tracing::info!(
@@ -291,9 +297,13 @@ fn tell_recorded(finish: &Finish, run: &uuid::Uuid, provider: &str) {
         held = counts.held,
         set_aside = counts.set_aside,
         warnings = counts.warnings,
+        wait_ms = ms(waited.ok()),
         fetch_ms = ms(finish.durations.fetch),
         parse_ms = ms(finish.durations.parse),
         compare_ms = ms(finish.durations.compare),
+        store_ms = ms(finish.durations.store),
+        total_ms,
+        worker = context.worker,
         next_due_at = %finish.next_due_at,
         "run finished"
     );

@@ -134,9 +134,10 @@ async fn record_failure(tools: &Tools, begun: &Begun, finish: Finish) -> Result<
 async fn record(
     tools: &Tools,
     begun: &Begun,
-    finish: Finish,
+    mut finish: Finish,
     changes: &Changes,
 ) -> Result<Synced, CommitError> {
+    let started = Instant::now();
     let counts = &finish.counts;
     let rows = counts.new + counts.changed + counts.gone + counts.returned;
     let span = trace::store(tools.db.kind(), rows);
@@ -150,6 +151,7 @@ async fn record(
             };
             trace::fail(&span, kind);
         })?;
+    finish.durations.store = Some(started.elapsed());
     Ok(match committed {
         Committed::Yes(_) => Synced::Recorded(Box::new(finish)),
         Committed::Fenced => Synced::Fenced,

@@ -99,16 +99,37 @@ impl DatabaseUrl {
     }
 }
 
+const HIDDEN: &str = "***";
+
+fn is_password(parameter: &str) -> bool {
+    parameter.to_ascii_lowercase().contains("password")
+}
+
 impl fmt::Display for DatabaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match url::Url::parse(&self.0) {
-            Ok(mut url) if url.password().is_some() => {
-                // Fails only for addresses that can't have a password, and this one has.
-                let _ = url.set_password(Some("***"));
-                write!(f, "{url}")
-            }
-            _ => f.write_str(&self.0),
+        let Ok(mut url) = url::Url::parse(&self.0) else {
+            return f.write_str(&self.0);
+        };
+        let in_query = url.query_pairs().any(|(name, _)| is_password(&name));
+        if url.password().is_none() && !in_query {
+            return f.write_str(&self.0);
         }
+        if url.password().is_some() {
+            // Fails only for addresses that can't have a password, and this one has.
+            let _ = url.set_password(Some(HIDDEN));
+        }
+        // The driver takes it there, too.
+        if in_query {
+            let pairs: Vec<_> = url
+                .query_pairs()
+                .map(|(name, value)| match is_password(&name) {
+                    true => format!("{name}={HIDDEN}"),
+                    false => format!("{name}={value}"),
+                })
+                .collect();
+            url.set_query(Some(&pairs.join("&")));
+        }
+        write!(f, "{url}")
     }
 }
 
@@ -127,6 +148,13 @@ mod tests {
         let url: DatabaseUrl = "postgres://me:hunter2@db/fanfare".parse().unwrap();
         assert_eq!(url.to_string(), "postgres://me:***@db/fanfare");
         assert!(!format!("{url:?}").contains("hunter2"));
+        let url: DatabaseUrl = "postgres://me@db/fanfare?password=hunter2&sslmode=require"
+            .parse()
+            .unwrap();
+        assert_eq!(
+            url.to_string(),
+            "postgres://me@db/fanfare?password=***&sslmode=require"
+        );
     }
 
     #[test]

@@ -18,6 +18,8 @@ use crate::cli::Demo;
 use crate::command::roles::{Roles, parse_providers};
 use crate::listen::listen;
 use crate::options::DatabaseOptions;
+use crate::progress::{Progress, Standing};
+use crate::screen::Screen;
 use crate::{show, stop};
 
 /// How often a simulated provider is visited.
@@ -28,7 +30,7 @@ const ROUND: Duration = Duration::from_secs(5);
 const NEWS: Duration = Duration::from_secs(10);
 
 /// Runs the demo until a signal.
-pub(crate) async fn run(options: Demo, name: &str) -> anyhow::Result<()> {
+pub(crate) async fn run(options: Demo, name: &str, screen: &Screen) -> anyhow::Result<()> {
     let api = options.api.config(DatabaseOptions::EMBEDDED_READERS)?;
     let shutdown = stop::on_signal()?;
     let listener = listen(options.api.listen.listen, "--listen").await?;
@@ -72,7 +74,7 @@ pub(crate) async fn run(options: Demo, name: &str) -> anyhow::Result<()> {
             ..worker::Config::new(name.to_owned())
         },
     };
-    let telling = tell(&db, address, folder.path(), &shutdown);
+    let telling = tell(&db, address, folder.path(), &shutdown, screen);
     let running = roles.run(shutdown.clone());
     let (told, ran) = tokio::join!(telling, running);
     simulator.stopped().await;
@@ -167,10 +169,11 @@ async fn tell(
     address: std::net::SocketAddr,
     folder: &Path,
     shutdown: &CancellationToken,
+    screen: &Screen,
 ) -> anyhow::Result<()> {
     let started = Instant::now();
     let begun = chrono::Utc::now();
-    let Some(providers) = first_round(db, begun, shutdown).await? else {
+    let Some(providers) = first_round(db, begun, shutdown, screen).await? else {
         return Ok(());
     };
     let failing = providers
@@ -207,10 +210,12 @@ async fn first_round(
     db: &Database,
     begun: chrono::DateTime<chrono::Utc>,
     shutdown: &CancellationToken,
+    screen: &Screen,
 ) -> anyhow::Result<Option<Vec<Summary>>> {
     const PAUSE: Duration = Duration::from_millis(50);
     const LONGEST: Duration = Duration::from_secs(300);
     let started = Instant::now();
+    let mut progress = Progress::new(screen);
     while !shutdown.is_cancelled() {
         let providers = provider::list(&db.read).await?;
         let visited = |provider: &Summary| {
@@ -220,6 +225,7 @@ async fn first_round(
         if providers.iter().all(visited) {
             return Ok(Some(providers));
         }
+        progress.tell(standing(&providers, visited));
         if started.elapsed() > LONGEST {
             shutdown.cancel();
             bail!(
@@ -229,6 +235,18 @@ async fn first_round(
         tokio::time::sleep(PAUSE).await;
     }
     Ok(None)
+}
+
+fn standing(providers: &[Summary], visited: impl Fn(&Summary) -> bool) -> Standing {
+    let count = |wanted: &dyn Fn(&Summary) -> bool| {
+        providers.iter().filter(|provider| wanted(provider)).count() as u64
+    };
+    Standing {
+        done: count(&visited),
+        total: providers.len() as u64,
+        failed: count(&|provider| provider.consecutive_failures > 0),
+        events: (events(providers), "found"),
+    }
 }
 
 /// One line now and then while the feeds evolve.

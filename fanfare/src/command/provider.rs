@@ -1,8 +1,9 @@
 //! `fanfare provider …`.
 
 use anyhow::{Context, bail};
+use chrono::{DateTime, Utc};
 use entity::provider::{self, Applied, Change, Found};
-use entity::{Database, run};
+use entity::{Database, clock, run};
 use serde_json::json;
 
 use crate::cli::{
@@ -10,7 +11,8 @@ use crate::cli::{
 };
 use crate::command::roles::read_provider_file;
 use crate::command::run::{Findings, state};
-use crate::{show, start};
+use crate::show::{self, Cell, Column, Tone};
+use crate::start;
 
 /// Runs one of the subcommands.
 pub(crate) async fn run(command: Provider) -> anyhow::Result<()> {
@@ -57,7 +59,7 @@ fn tell(applied: &Applied) {
         Change::Updated { fields } => {
             show::line(&format!("~ {}", applied.name));
             for field in fields {
-                show::line(&format!("    {field}"));
+                show::line(&format!("    {}", show::discreet(field)));
             }
         }
     }
@@ -66,52 +68,78 @@ fn tell(applied: &Applied) {
 async fn list(options: ProviderList) -> anyhow::Result<()> {
     let db = start::database(&options.database).await?;
     let providers = provider::list(&db.read).await?;
+    let now = clock::now(&db.read).await?;
     db.close().await;
     if options.json {
         return show::json(&providers);
     }
-    let rows: Vec<_> = providers
-        .iter()
-        .map(|provider| {
-            [
-                provider.name.clone(),
-                freshness(provider),
-                show::number(provider.events.unsigned_abs()),
-                show::number(provider.events_gone.unsigned_abs()),
-                show::number(provider.events_held.unsigned_abs()),
-                show::duration_ms(provider.interval_ms),
-                show::instant(provider.last_success_at),
-                show::instant(Some(provider.next_due_at)),
-            ]
-        })
-        .collect();
-    let headings = [
-        "NAME",
-        "STATE",
-        "EVENTS",
-        "GONE",
-        "HELD",
-        "INTERVAL",
-        "LAST SUCCESS",
-        "NEXT DUE",
-    ];
-    show::table(headings, &rows);
+    let rows: Vec<_> = providers.iter().map(|it| listed(it, now)).collect();
+    show::table(&LISTED, &rows);
     Ok(())
 }
 
-fn freshness(provider: &provider::Summary) -> String {
-    let state = if provider.paused_reason.is_some() {
-        "paused"
-    } else if provider.claimed {
-        "syncing"
-    } else if provider.consecutive_failures > 0 {
-        "failing"
-    } else if provider.stale {
-        "stale"
-    } else {
-        "fresh"
+const LISTED: [Column; 11] = [
+    Column::new("NAME").least(12),
+    Column::new("STATE"),
+    Column::number("EVENTS"),
+    Column::number("GONE").leaves(2),
+    Column::number("HELD").leaves(3),
+    Column::number("INTERVAL").leaves(2),
+    Column::new("LAST SUCCESS").leaves(0),
+    Column::new("AGE"),
+    Column::new("NEXT DUE").leaves(0),
+    Column::new("DUE"),
+    Column::new("WHY").least(12).leaves(1),
+];
+
+fn listed(provider: &provider::Summary, now: DateTime<Utc>) -> [Cell; 11] {
+    let (state, tone) = freshness(provider);
+    let number = |number: i64| Cell::from(show::number(number.unsigned_abs()));
+    let held = match provider.events_held {
+        0 => number(0),
+        held => Cell::new(show::number(held.unsigned_abs()), Tone::Warning),
     };
-    state.to_owned()
+    let age = provider
+        .last_success_at
+        .map_or_else(|| "never".to_owned(), |at| show::from_now(at, now));
+    // A paused provider is not due, whatever stands there.
+    let due = provider
+        .paused_reason
+        .is_none()
+        .then_some(provider.next_due_at);
+    let why = provider.paused_reason.as_ref().or(provider
+        .last_error
+        .as_ref()
+        .filter(|_| provider.consecutive_failures > 0));
+    [
+        Cell::from(provider.name.as_str()),
+        Cell::new(state, tone),
+        number(provider.events),
+        number(provider.events_gone),
+        held,
+        show::duration_ms(provider.interval_ms).into(),
+        show::instant(provider.last_success_at).into(),
+        age.into(),
+        due.map_or_else(String::new, |at| show::instant(Some(at)))
+            .into(),
+        due.map_or_else(String::new, |at| show::from_now(at, now))
+            .into(),
+        Cell::from(why.cloned().unwrap_or_default()),
+    ]
+}
+
+fn freshness(provider: &provider::Summary) -> (&'static str, Tone) {
+    if provider.paused_reason.is_some() {
+        ("paused", Tone::Faint)
+    } else if provider.claimed {
+        ("syncing", Tone::Busy)
+    } else if provider.consecutive_failures > 0 {
+        ("failing", Tone::Bad)
+    } else if provider.stale {
+        ("stale", Tone::Warning)
+    } else {
+        ("fresh", Tone::Good)
+    }
 }
 
 const LATEST_RUNS: u64 = 10;
@@ -135,17 +163,7 @@ async fn show(options: ProviderNamed) -> anyhow::Result<()> {
     show::pairs(&standing(&provider));
     show::line("");
     let rows: Vec<_> = runs.iter().map(run_row).collect();
-    let headings = [
-        "QUEUED",
-        "OUTCOME",
-        "NEW",
-        "CHANGED",
-        "GONE",
-        "HELD",
-        "SET ASIDE",
-        "ERROR",
-    ];
-    show::table(headings, &rows);
+    show::table(&RUNS, &rows);
     if let Some(findings) = last_stored {
         findings.print("of the last feed that was stored");
     }
@@ -213,6 +231,7 @@ fn standing(provider: &provider::Model) -> Vec<(&'static str, String)> {
 
 /// What to do about a feed that has moved.
 pub(crate) fn moved(to: &str) -> String {
+    let to = show::discreet(to);
     format!("the feed has moved for good to {to}: change its url")
 }
 
@@ -229,16 +248,28 @@ pub(crate) fn held(provider: &provider::Model) -> Option<String> {
     })
 }
 
-fn run_row(run: &run::Model) -> [String; 8] {
+const RUNS: [Column; 8] = [
+    Column::new("QUEUED"),
+    Column::new("OUTCOME"),
+    Column::number("NEW"),
+    Column::number("CHANGED"),
+    Column::number("GONE"),
+    Column::number("HELD").leaves(2),
+    Column::number("SET ASIDE").leaves(3),
+    Column::new("ERROR").least(12).leaves(1),
+];
+
+fn run_row(run: &run::Model) -> [Cell; 8] {
+    let number = |number: i64| Cell::from(show::number(number.unsigned_abs()));
     [
-        show::instant(Some(run.queued_at)),
+        show::instant(Some(run.queued_at)).into(),
         state(run),
-        run.events_new.to_string(),
-        run.events_changed.to_string(),
-        run.events_gone.to_string(),
-        run.events_held.to_string(),
-        run.set_aside.to_string(),
-        run.error.clone().unwrap_or_default(),
+        number(run.events_new),
+        number(run.events_changed),
+        number(run.events_gone),
+        number(run.events_held),
+        number(run.set_aside),
+        Cell::from(run.error.clone().unwrap_or_default()),
     ]
 }
 

@@ -1,13 +1,17 @@
 //! `fanfare run …`: what ran and what is running.
 
+mod stages;
+
 use anyhow::Context;
-use entity::run::{self, Filter, Listed, Model};
-use entity::{Database, set_aside};
+use chrono::{DateTime, Utc};
+use entity::run::{self, Filter, Listed, Model, Outcome, State};
+use entity::{Database, clock, set_aside};
 use serde::Serialize;
 
 use crate::cli::{Run, RunList, RunShow};
 use crate::command::findings::{self, Item};
-use crate::{show, start};
+use crate::show::{self, Cell, Column, Tone};
+use crate::start;
 
 /// Runs one of the subcommands.
 pub(crate) async fn run(command: Run) -> anyhow::Result<()> {
@@ -25,46 +29,69 @@ async fn list(options: RunList) -> anyhow::Result<()> {
         limit: options.limit,
     };
     let runs = run::list(&db.read, &filter).await?;
+    let now = clock::now(&db.read).await?;
     db.close().await;
     if options.json {
         return show::json(&runs);
     }
-    let rows: Vec<_> = runs.iter().map(row).collect();
-    let headings = [
-        "ID", "PROVIDER", "STATE", "QUEUED", "TOOK", "NEW", "CHANGED", "GONE", "ERROR",
-    ];
-    show::table(headings, &rows);
+    let rows: Vec<_> = runs.iter().map(|listed| row(listed, now)).collect();
+    show::table(&COLUMNS, &rows);
     Ok(())
 }
 
-fn row(listed: &Listed) -> [String; 9] {
+const COLUMNS: [Column; 10] = [
+    Column::new("ID"),
+    Column::new("PROVIDER").least(12),
+    Column::new("STATE"),
+    Column::new("QUEUED").leaves(0),
+    Column::new("AGE"),
+    Column::number("TOOK").leaves(5),
+    Column::number("NEW").leaves(3),
+    Column::number("CHANGED").leaves(2),
+    Column::number("GONE").leaves(1),
+    Column::new("ERROR").least(12).leaves(4),
+];
+
+fn row(listed: &Listed, now: DateTime<Utc>) -> [Cell; 10] {
     let run = &listed.run;
+    let number = |number: i64| Cell::from(show::number(number.unsigned_abs()));
     [
-        run.id.to_string(),
-        listed.provider.clone(),
+        Cell::from(run.id.to_string()),
+        listed.provider.as_str().into(),
         state(run),
-        show::instant(Some(run.queued_at)),
-        took(run),
-        run.events_new.to_string(),
-        run.events_changed.to_string(),
-        run.events_gone.to_string(),
-        run.error.clone().unwrap_or_default(),
+        show::instant(Some(run.queued_at)).into(),
+        show::from_now(run.queued_at, now).into(),
+        took(run).into(),
+        number(run.events_new),
+        number(run.events_changed),
+        number(run.events_gone),
+        Cell::from(run.error.clone().unwrap_or_default()),
     ]
 }
 
 /// A run's outcome, or its state while it has none.
-pub(crate) fn state(run: &Model) -> String {
+pub(crate) fn standing(run: &Model) -> String {
     match run.outcome {
         Some(outcome) => outcome.to_string(),
         None => run.state.to_string(),
     }
 }
 
+/// The same, as it looks in a table.
+pub(crate) fn state(run: &Model) -> Cell {
+    let tone = match (run.outcome, run.state) {
+        (Some(Outcome::Stored), _) => Tone::Good,
+        (Some(Outcome::Unchanged), _) | (None, State::Queued) => Tone::Plain,
+        (Some(Outcome::Failed), _) => Tone::Bad,
+        (Some(_), _) => Tone::Warning,
+        (None, _) => Tone::Busy,
+    };
+    Cell::new(standing(run), tone)
+}
+
 fn took(run: &Model) -> String {
     match (run.started_at, run.finished_at) {
-        (Some(started), Some(finished)) => {
-            format!("{} ms", (finished - started).num_milliseconds())
-        }
+        (Some(started), Some(finished)) => show::took_ms((finished - started).num_milliseconds()),
         _ => String::new(),
     }
 }
@@ -93,6 +120,7 @@ async fn show(options: RunShow) -> anyhow::Result<()> {
         return show::json(&shown);
     }
     show::pairs(&pairs(&provider, &findings.run));
+    stages::print(&findings.run);
     findings.print("of its feed");
     Ok(())
 }
@@ -105,34 +133,35 @@ struct Shown<'a> {
     findings: &'a Findings,
 }
 
-/// The trace to look for where traces are kept, as the run's lines in the log have it.
-fn trace_id(run: &Model) -> Option<String> {
-    telemetry::trace_id_of(run.traceparent.as_deref()?)
-}
-
-fn pairs(provider: &str, run: &Model) -> Vec<(&'static str, String)> {
-    let or_none = |text: Option<String>| text.unwrap_or_else(|| "none".to_owned());
-    let ms = |ms: Option<i64>| ms.map_or_else(|| "-".to_owned(), |ms| format!("{ms} ms"));
-    let number = |number: i64| show::number(number.unsigned_abs());
+fn pairs(provider: &str, run: &Model) -> Vec<(&'static str, Cell)> {
+    let or_none = |text: Option<String>| Cell::from(text.unwrap_or_else(|| "none".to_owned()));
+    let number = |number: i64| Cell::from(show::number(number.unsigned_abs()));
+    let instant = |at| Cell::from(show::instant(at));
     vec![
-        ("run", run.id.to_string()),
-        ("provider", provider.to_owned()),
+        ("run", run.id.to_string().into()),
+        ("provider", provider.into()),
         ("state", state(run)),
         ("worker", or_none(run.worker.clone())),
-        ("queued", show::instant(Some(run.queued_at))),
-        ("pushed", show::count(run.push_count.unsigned_abs(), "time")),
-        ("started", show::instant(run.started_at)),
-        ("finished", show::instant(run.finished_at)),
+        ("queued", instant(Some(run.queued_at))),
+        (
+            "pushed",
+            show::count(run.push_count.unsigned_abs(), "time").into(),
+        ),
+        ("started", instant(run.started_at)),
+        ("finished", instant(run.finished_at)),
         (
             "accept gone",
-            if run.accept_gone { "yes" } else { "no" }.to_owned(),
+            if run.accept_gone { "yes" } else { "no" }.into(),
         ),
         (
             "HTTP status",
             or_none(run.http_status.map(|status| status.to_string())),
         ),
-        ("wire bytes", or_none(run.wire_bytes.map(number))),
-        ("bytes", or_none(run.bytes.map(number))),
+        (
+            "wire bytes",
+            run.wire_bytes.map_or_else(|| or_none(None), number),
+        ),
+        ("bytes", run.bytes.map_or_else(|| or_none(None), number)),
         ("new", number(run.events_new)),
         ("changed", number(run.events_changed)),
         ("unchanged", number(run.events_unchanged)),
@@ -141,13 +170,22 @@ fn pairs(provider: &str, run: &Model) -> Vec<(&'static str, String)> {
         ("returned", number(run.events_returned)),
         ("set aside", number(run.set_aside)),
         ("warnings", number(run.warnings)),
-        ("fetch", ms(run.fetch_ms)),
-        ("parse", ms(run.parse_ms)),
-        ("compare", ms(run.compare_ms)),
-        ("store", ms(run.store_ms)),
-        ("trace", or_none(trace_id(run))),
         ("error", or_none(run.error.clone())),
+        ("trace", trace(run).into()),
     ]
+}
+
+/// The trace to look for where traces are kept, as the run's lines in the log have it.
+fn trace_id(run: &Model) -> Option<String> {
+    telemetry::trace_id_of(run.traceparent.as_deref()?)
+}
+
+/// What finds a run in its trace and in the logs of all processes.
+fn trace(run: &Model) -> String {
+    trace_id(run).map_or_else(
+        || "none".to_owned(),
+        |id| format!("{id}  (look for it where traces go, and as trace_id in the logs)"),
+    )
 }
 
 /// A run with what it set aside.

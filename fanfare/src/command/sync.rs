@@ -6,7 +6,6 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use entity::fan_out::{self, Progress, Trigger};
 use entity::{Database, provider};
-use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use tokio::time::Instant;
 use tracing::Instrument;
@@ -14,17 +13,19 @@ use uuid::Uuid;
 
 use crate::cli::Sync;
 use crate::command::provider::existing;
+use crate::progress::{self, Standing};
+use crate::screen::Screen;
 use crate::{show, start};
 
 /// Asks, and with `--wait` follows.
-pub(crate) async fn run(options: Sync) -> anyhow::Result<ExitCode> {
+pub(crate) async fn run(options: Sync, screen: &Screen) -> anyhow::Result<ExitCode> {
     let db = start::database(&options.database).await?;
-    let done = sync(&options, &db).await;
+    let done = sync(&options, &db, screen).await;
     db.close().await;
     done
 }
 
-async fn sync(options: &Sync, db: &Database) -> anyhow::Result<ExitCode> {
+async fn sync(options: &Sync, db: &Database, screen: &Screen) -> anyhow::Result<ExitCode> {
     let providers = providers(options, db).await?;
     let ids: Vec<i64> = providers.iter().map(|provider| provider.id).collect();
     let fan_out = request(db, &ids, options.accept_gone).await?;
@@ -37,7 +38,7 @@ async fn sync(options: &Sync, db: &Database) -> anyhow::Result<ExitCode> {
         }
         return Ok(ExitCode::SUCCESS);
     }
-    let progress = follow(options, db, fan_out, ids.len() as u64).await?;
+    let progress = follow(options, db, fan_out, ids.len() as u64, screen).await?;
     report(options, db, fan_out, progress, ids.len()).await
 }
 
@@ -101,31 +102,32 @@ async fn follow(
     db: &Database,
     fan_out: Uuid,
     providers: u64,
+    screen: &Screen,
 ) -> anyhow::Result<Progress> {
     let started = Instant::now();
-    let bar = bar(options, providers);
+    let mut shown = match options.json {
+        true => progress::Progress::silent(screen),
+        false => progress::Progress::new(screen),
+    };
     let mut wondered = false;
     loop {
         let progress = fan_out::progress(&db.read, fan_out)
             .await?
             .context("the fan-out is gone")?;
-        let done = progress.succeeded + progress.failed;
-        bar.set_position(done.unsigned_abs());
         if progress.closed {
-            bar.finish_and_clear();
             return Ok(progress);
         }
+        shown.tell(standing(&progress, providers));
         let nobody = progress.waiting > 0 && started.elapsed() > NOBODY;
         if nobody && !wondered {
             wondered = true;
-            bar.println(if options.accept_gone {
+            shown.say(if options.accept_gone {
                 "the request waits: for a sync that began without it to end, or for a scheduler, if none is running"
             } else {
                 "no scheduler has taken the request up yet: is one running?"
             });
         }
         if started.elapsed() > options.timeout {
-            bar.abandon();
             bail!(
                 "the fan-out {fan_out} is not over after {}; it goes on without this command",
                 humantime::format_duration(options.timeout)
@@ -135,15 +137,14 @@ async fn follow(
     }
 }
 
-/// A bar in a terminal, nothing elsewhere.
-fn bar(options: &Sync, providers: u64) -> ProgressBar {
-    if options.json {
-        return ProgressBar::hidden();
+fn standing(progress: &Progress, providers: u64) -> Standing {
+    let failed = (progress.failed + progress.cancelled).unsigned_abs();
+    Standing {
+        done: progress.succeeded.unsigned_abs() + failed,
+        total: providers,
+        failed,
+        events: (progress.changes.unsigned_abs(), "changed"),
     }
-    let style =
-        ProgressStyle::with_template("{bar:40} {pos}/{len} providers  {per_sec}  {eta} left")
-            .unwrap_or_else(|_| ProgressStyle::default_bar());
-    ProgressBar::new(providers).with_style(style)
 }
 
 /// What feeds lack that is held, and what to do about it.

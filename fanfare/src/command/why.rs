@@ -6,7 +6,7 @@ use entity::why::{Circumstances, circumstances};
 
 use crate::cli::ProviderNamed;
 use crate::command::provider::{existing, held};
-use crate::command::run::state;
+use crate::command::run::standing;
 use crate::{show, start};
 
 /// Explains.
@@ -150,7 +150,7 @@ fn host(it: &Circumstances) -> Option<String> {
 }
 
 fn latest(it: &Circumstances) -> String {
-    let outcomes: Vec<String> = it.latest.iter().map(state).collect();
+    let outcomes: Vec<String> = it.latest.iter().map(standing).collect();
     if outcomes.is_empty() {
         return "It was never synced.".to_owned();
     }

@@ -65,8 +65,13 @@ impl Feeds {
 
     /// Sends whoever asks for the feed to another one, for good.
     pub(crate) fn move_to(&self, name: &str, to: &str) {
+        self.send_to(name, &self.url(to));
+    }
+
+    /// Sends whoever asks for the feed to an address, for good.
+    pub(crate) fn send_to(&self, name: &str, to: &str) {
         self.answer_with(name, StatusCode::MOVED_PERMANENTLY, String::new());
-        let to = self.url(to);
+        let to = to.to_owned();
         self.feeds.lock().unwrap().get_mut(name).unwrap().moved_to = Some(to);
     }
 
