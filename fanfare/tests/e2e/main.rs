@@ -22,5 +22,6 @@ mod secrets;
 mod sink;
 mod terminal;
 mod tour;
+mod traces;
 mod truth;
 mod world;
