@@ -7,10 +7,12 @@
 mod chain;
 mod context;
 mod counted;
+mod detached;
 mod export;
 mod log;
 mod metrics;
 mod resource;
+mod sending;
 mod variables;
 
 use std::io::IsTerminal;
@@ -30,10 +32,14 @@ use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 use tracing_subscriber::{EnvFilter, Layer, Registry as Spans};
 
 pub use chain::Chain;
-pub use context::{TraceContext, current_trace_context, set_parent, trace_id, traceparent};
+pub use context::{
+    TraceContext, current_trace_context, set_parent, trace_id, trace_id_of, traceparent,
+};
+pub use detached::{DetachedSpan, Joins};
 pub use export::{Destination, Export, ExportError, Transport};
 use log::Look;
 pub use metrics::{ExpositionError, bounds, exposition, meter};
+pub use sending::Sending;
 pub use variables::BadVariable;
 
 /// As long as a process waits for its last spans and metrics to be taken.
@@ -151,6 +157,7 @@ where
         .with_tracer(guard.traces.tracer("fanfare"))
         .with_threads(false)
         .with_location(false)
+        .with_target(false)
         .with_tracked_inactivity(false)
         .with_filter(traced());
     // Spans come first: the log line of an event asks for the ids of the span around it.

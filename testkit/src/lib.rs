@@ -17,6 +17,7 @@ mod program;
 mod redis;
 mod server;
 mod shared;
+mod spans;
 mod wait;
 
 pub use database::Database;
@@ -26,6 +27,7 @@ pub use process::Process;
 pub use redis::RedisServer;
 pub use rustix::process::Signal;
 pub use shared::{SharedServer, postgres_url, redis_url};
+pub use spans::{Spans, attribute, spans};
 pub use wait::{Awaited, eventually};
 
 /// A random name for a test's own queue in a Redis that it shares.

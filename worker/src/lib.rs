@@ -11,6 +11,7 @@ mod job;
 mod leases;
 pub mod spool;
 mod sync;
+mod trace;
 pub mod visit;
 
 use std::any::Any;

@@ -114,6 +114,7 @@ async fn show(options: RunShow) -> anyhow::Result<()> {
     if options.json {
         let shown = Shown {
             provider: &provider,
+            trace_id: trace_id(&findings.run),
             findings: &findings,
         };
         return show::json(&shown);
@@ -127,6 +128,7 @@ async fn show(options: RunShow) -> anyhow::Result<()> {
 #[derive(Serialize)]
 struct Shown<'a> {
     provider: &'a str,
+    trace_id: Option<String>,
     #[serde(flatten)]
     findings: &'a Findings,
 }
@@ -173,13 +175,13 @@ fn pairs(provider: &str, run: &Model) -> Vec<(&'static str, Cell)> {
     ]
 }
 
-/// What finds a run in its trace and in the logs of all processes.
+/// The trace to look for where traces are kept, as the run's lines in the log have it.
+fn trace_id(run: &Model) -> Option<String> {
+    telemetry::trace_id_of(run.traceparent.as_deref()?)
+}
+
 fn trace(run: &Model) -> String {
-    let id = run
-        .traceparent
-        .as_deref()
-        .and_then(|it| it.split('-').nth(1));
-    id.map_or_else(
+    trace_id(run).map_or_else(
         || "none".to_owned(),
         |id| format!("{id}  (look for it where traces go, and as trace_id in the logs)"),
     )

@@ -83,6 +83,11 @@ async fn listings_are_tables_that_no_pipe_cuts(world: World) {
     stop(&all.process, Signal::TERM).await;
 }
 
+#[expect(clippy::print_stderr, reason = "a test that does not test says so")]
+fn skipped(error: &std::io::Error) {
+    eprintln!("SKIPPED: there is no `script`, which makes a terminal: {error}");
+}
+
 /// The command in a terminal of its own of so many columns; `None` where there is no `script`.
 async fn in_a_terminal(
     world: &World,
@@ -110,7 +115,7 @@ async fn in_a_terminal(
     match Command::new("script").arg("--version").output() {
         Ok(_) => Some(ended(command).await),
         Err(error) => {
-            eprintln!("SKIPPED: there is no `script`, which makes a terminal: {error}");
+            skipped(&error);
             None
         }
     }
@@ -191,5 +196,28 @@ async fn a_bar_shows_how_far_a_sync_is_and_leaves_the_log_alone() {
             .count(),
         1
     );
+    stop(&all.process, Signal::TERM).await;
+}
+
+#[tokio::test]
+async fn without_a_terminal_a_sync_tells_now_and_then_what_has_changed() {
+    let world = World::embedded().await;
+    let all = world.all().await;
+    let feeds = Feeds::held(&world).await;
+    feeds.fetched(1).await;
+    let other = Feeds::start();
+    other.set("quick", upcoming(3, "A show"));
+    world.apply(&[("quick", &other.url("quick"))]).await;
+    // Longer than from one line to the next, and shorter than to the third.
+    let wait = ["sync", HELD, "quick", "--wait", "--timeout", "7s"];
+    let timed_out = world.run(&wait).await;
+    let told = timed_out.text();
+    let lines: Vec<_> = told.lines().collect();
+    assert_eq!(lines.len(), 2, "{told}");
+    assert!(lines[0].starts_with("1 of 2 providers"), "{told}");
+    assert!(lines[0].ends_with(" left"), "{told}");
+    assert!(lines[1].starts_with("error: the fan-out "), "{told}");
+    assert!(!told.contains(['\r', '\u{1b}']), "{told:?}");
+    feeds.release();
     stop(&all.process, Signal::TERM).await;
 }

@@ -84,6 +84,10 @@ impl Redis {
         })
     }
 
+    pub(crate) fn namespace(&self) -> &str {
+        &self.config.namespace
+    }
+
     pub(crate) async fn ping(&self) -> Result<(), ReachError> {
         let mut connection = self.connection().await?;
         let answer = redis::cmd("PING").query_async(&mut connection).await;
