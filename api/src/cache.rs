@@ -151,9 +151,13 @@ impl Cache {
     }
 
     /// Bytes in use, as they are counted here.
-    #[cfg(test)]
     pub(crate) fn bytes(&self) -> u64 {
         self.entries.weight() + self.meanings.weight()
+    }
+
+    /// Answers that are here.
+    pub(crate) fn entries(&self) -> u64 {
+        self.entries.len() as u64
     }
 }
 

@@ -1,7 +1,8 @@
 //! What every handler works with.
 
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{self, Arc};
+use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
@@ -14,6 +15,7 @@ use crate::admission::Admission;
 use crate::cache::Cache;
 use crate::cache_control::ForCaches;
 use crate::flight::Flights;
+use crate::metrics::{self, Level, Metrics};
 use crate::providers::Listing;
 use crate::reader::Outcome;
 use crate::reader::large::Larges;
@@ -43,6 +45,21 @@ struct Inner {
     admission: Admission,
     listing: Listing,
     for_caches: ForCaches,
+    metrics: Option<Metrics>,
+    active: Level,
+    connections: Level,
+    began: Instant,
+    newer_since: ArcSwapOption<Instant>,
+}
+
+/// Does not keep the API alive.
+#[derive(Debug, Clone)]
+pub(crate) struct Weak(sync::Weak<Inner>);
+
+impl Weak {
+    pub(crate) fn upgrade(&self) -> Option<Context> {
+        self.0.upgrade().map(Context)
+    }
 }
 
 impl Context {
@@ -52,7 +69,13 @@ impl Context {
         let shared = config.shared_cache.clone();
         let spools = Spools::new(config.spool_folder.clone(), config.spool_bytes);
         let admission = Admission::new(config.queries, config.waiting);
-        Self(Arc::new(Inner {
+        let meter = config.meter.clone();
+        let context = Self(Arc::new(Inner {
+            metrics: meter.as_ref().map(Metrics::new),
+            active: Level::default(),
+            connections: Level::default(),
+            began: Instant::now(),
+            newer_since: ArcSwapOption::empty(),
             for_caches: ForCaches::new(&config.cache_control, &config.cors),
             config,
             db,
@@ -68,7 +91,11 @@ impl Context {
             spools,
             admission,
             listing: Listing::default(),
-        }))
+        }));
+        if let Some(meter) = meter {
+            metrics::observe(&meter, &Weak(Arc::downgrade(&context.0)));
+        }
+        context
     }
 
     pub(crate) fn config(&self) -> &Config {
@@ -140,6 +167,37 @@ impl Context {
 
     pub(crate) fn replace(&self, standing: Standing) {
         self.0.standing.store(Some(Arc::new(standing)));
+    }
+
+    /// The instruments, if anything is measured.
+    pub(crate) fn metrics(&self) -> Option<&Metrics> {
+        self.0.metrics.as_ref()
+    }
+
+    /// Requests that are past the answers at hand.
+    pub(crate) fn active(&self) -> &Level {
+        &self.0.active
+    }
+
+    /// Open connections.
+    pub(crate) fn connections(&self) -> &Level {
+        &self.0.connections
+    }
+
+    /// Notes since when there has been a newer version than what is answered from, if one is known.
+    pub(crate) fn note_newer(&self, since: Option<Instant>) {
+        self.0.newer_since.store(since.map(Arc::new));
+    }
+
+    /// How long there has been a newer version than what is answered from, or may have been because
+    /// the database is away.
+    pub(crate) fn lag(&self) -> Duration {
+        let Some(standing) = self.present() else {
+            return self.0.began.elapsed();
+        };
+        let newer_since = self.0.newer_since.load_full().map(|since| *since);
+        let since = [standing.down_since, newer_since].into_iter().flatten();
+        since.min().map_or(Duration::ZERO, |since| since.elapsed())
     }
 
     /// Held during a look, so that one comes after the other.

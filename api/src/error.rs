@@ -251,6 +251,17 @@ impl Error {
         }
     }
 
+    /// What kind of failure of a read this is; `None` if the database has answered.
+    pub(crate) fn read_failure(&self) -> Option<&'static str> {
+        match self {
+            Self::Shared(error) => error.read_failure(),
+            Self::DatabaseSilent { .. } => Some("timeout"),
+            Self::Behind { .. } => Some("behind"),
+            error if error.status().is_server_error() => Some(error.code()),
+            _ => None,
+        }
+    }
+
     fn chain(&self) -> String {
         telemetry::Chain(self).to_string()
     }

@@ -84,6 +84,7 @@ impl Context {
         let most_lag = self.config().replica_lag;
         match decide(before, sight, lag, Instant::now(), most_lag) {
             Decision::Adopt(state, source) => {
+                self.note_newer(lag.newer_since(state.version));
                 let ended = before.filter(|before| before.epoch != state.version.epoch);
                 if let Some(ended) = ended {
                     lag.leave(ended.epoch);

@@ -17,6 +17,7 @@ use tower::ServiceExt;
 
 use crate::client::Peer;
 use crate::cors::Cors;
+use crate::metrics::{Began, Counted};
 use crate::rate::Gate;
 use crate::respond::respond_at_once;
 use crate::{Context, Error, health, router, trace};
@@ -28,6 +29,8 @@ pub struct Service {
     router: Router,
     gate: Option<Gate>,
     cross_origin: bool,
+    /// Whether somebody wants to know how long requests take.
+    wants_time: bool,
 }
 
 impl Service {
@@ -38,6 +41,7 @@ impl Service {
         Self {
             gate: Gate::of(config),
             cross_origin: config.cors != Cors::Off,
+            wants_time: context.metrics().is_some() || config.spans_of_hits.is_some(),
             context,
             router,
         }
@@ -49,6 +53,7 @@ impl Service {
         B: HttpBody<Data = Bytes> + Send + 'static,
         B::Error: Into<axum::BoxError>,
     {
+        let began = Began::now(self.wants_time);
         let peer = peer.or_else(|| request.extensions().get().copied());
         let gate = self.gate.as_ref();
         let told = gate.and_then(|gate| Some((gate.clone(), gate.check(&request, peer)?)));
@@ -62,9 +67,10 @@ impl Service {
         if let Some(Err(refused)) = permit {
             let mut response = refused.into_response().map(Payload::Streamed);
             self.context.config().cors.open(response.headers_mut());
+            self.measure(request.method(), &response, began);
             return Answering::Now(Some(tell(response)));
         }
-        if let Some(mut response) = self.at_once(&request) {
+        if let Some(mut response) = self.at_once(&request, began) {
             if self.cross_origin {
                 self.context.config().cors.open(response.headers_mut());
             }
@@ -73,9 +79,14 @@ impl Service {
         if let Some(peer) = peer {
             request.extensions_mut().insert(peer);
         }
-        let router = self.router.clone();
+        let service = self.clone();
+        let active = Counted::new(&self.context, Context::active);
         Answering::Later(Box::pin(async move {
+            let _active = active;
+            let method = request.method().clone();
+            let router = service.router.clone();
             let Ok(mut response) = router.oneshot(request.map(Body::new)).await;
+            service.measure(&method, &response, began);
             if response.status() == StatusCode::NOT_MODIFIED {
                 // The router tells the length of what it sends, which is nothing; here it would be
                 // taken for that of the whole answer (RFC 9110, section 8.6).
@@ -85,7 +96,15 @@ impl Service {
         }))
     }
 
-    fn at_once<B>(&self, request: &Request<B>) -> Option<Response<Payload>> {
+    /// Counts a request whose answer was not at hand.
+    fn measure<B>(&self, method: &Method, response: &Response<B>, began: Began) {
+        if let Some(metrics) = self.context.metrics() {
+            let route = trace::route_of(response);
+            metrics.request(method, route, response.status(), began.elapsed());
+        }
+    }
+
+    fn at_once<B>(&self, request: &Request<B>, began: Began) -> Option<Response<Payload>> {
         if request.method() != Method::GET && request.method() != Method::HEAD {
             return None;
         }
@@ -101,9 +120,15 @@ impl Service {
             .meaning(address, standing.version.epoch)?;
         let (response, version) =
             respond_at_once(&self.context, &standing, &asked, request.headers())?;
-        if self.context.config().spans_of_hits {
-            let route = asked.question.route();
-            trace::hit(request, route, version, &response);
+        if self.wants_time {
+            let (route, status) = (asked.question.route(), response.status());
+            let took = began.elapsed();
+            if let Some(metrics) = self.context.metrics() {
+                metrics.hit(request.method(), route, status, took);
+            }
+            if let Some(spans) = &self.context.config().spans_of_hits {
+                trace::hit(spans, request, route, version, status, took);
+            }
         }
         Some(if request.method() == Method::HEAD {
             without_body(response)
@@ -122,7 +147,9 @@ impl Service {
         if health::is_probe(request.uri().path()) {
             return self.answer(request, None);
         }
+        let began = Began::now(self.wants_time);
         let mut response = Error::Overloaded.into_response();
+        self.measure(request.method(), &response, began);
         let close = HeaderValue::from_static("close");
         response.headers_mut().insert(header::CONNECTION, close);
         Answering::Now(Some(response.map(Payload::Streamed)))

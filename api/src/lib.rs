@@ -25,6 +25,7 @@ mod front;
 mod health;
 mod history;
 mod limits;
+mod metrics;
 mod openapi;
 mod paced;
 mod providers;
@@ -48,6 +49,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use entity::Database;
+use opentelemetry::metrics::Meter;
+use telemetry::EndedSpans;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -99,8 +102,10 @@ pub struct Config {
     pub write_timeout: Duration,
     /// See [`Config::write_timeout`].
     pub least_write: usize,
-    /// Whether answers that are at hand get a span each, because someone collects them.
-    pub spans_of_hits: bool,
+    /// Measures the API; nothing is measured without it.
+    pub meter: Option<Meter>,
+    /// Records spans of answers that are at hand; they have none without it.
+    pub spans_of_hits: Option<EndedSpans>,
     /// The build, as `/v1/health` tells it.
     pub version: String,
     /// What opens the routes that change something; there are none without it.
@@ -132,7 +137,8 @@ impl Default for Config {
             header_timeout: Duration::from_secs(30),
             write_timeout: Duration::from_secs(10),
             least_write: 64 * 1024,
-            spans_of_hits: false,
+            meter: None,
+            spans_of_hits: None,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             admin_token: None,
             rate: None,

@@ -24,7 +24,7 @@ use crate::error::{ErrorEnvelope, Failures};
 use crate::flight::Flights;
 use crate::reader::{Layer, compress, source};
 use crate::render::{DATASET_VERSION, Envelope, dataset_version};
-use crate::respond::mark;
+use crate::respond::{mark, record};
 use crate::standing::Standing;
 use crate::{Context, Error, query};
 
@@ -51,6 +51,7 @@ pub(crate) async fn providers(
     query::nothing(request.uri.query())?;
     let standing = context.standing().await?;
     let (listed, layer, stale_for) = listed(&context, &standing).await?;
+    record(layer, listed.version);
     let encoding = Encoding::negotiate(request.headers.get_all(ACCEPT_ENCODING));
     let coded = listed.coded(encoding).await;
     let mut response = Response::new(Body::empty());

@@ -10,6 +10,7 @@ use entity::search::{Gone, Search};
 use uuid::Uuid;
 
 use crate::query::{Changes, History};
+use crate::route::Route;
 
 /// A question whose answer depends on nothing but the version of the events.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,13 +58,13 @@ impl Question {
         }
     }
 
-    /// The route that it is asked at, as the document has it.
-    pub(crate) fn route(&self) -> &'static str {
+    /// The route that it is asked at.
+    pub(crate) fn route(&self) -> Route {
         match self {
-            Self::Search(_) => "/v1/events/search",
-            Self::Event(_) => "/v1/events/{id}",
-            Self::Changes(_) => "/v1/changes",
-            Self::History(..) => "/v1/events/{id}/history",
+            Self::Search(_) => Route::Search,
+            Self::Event(_) => Route::Event,
+            Self::Changes(_) => Route::Changes,
+            Self::History(..) => Route::History,
         }
     }
 

@@ -20,13 +20,21 @@ use crate::cache::Asked;
 use crate::encoding::{self, Encoding};
 use crate::entry::{Entry, Reply, key};
 use crate::error::is_outage;
-use crate::shared_cache::Key;
+use crate::metrics::{self, InMemory};
+use crate::shared_cache::{Key, Look, SharedCache};
 use crate::standing::Standing;
 use crate::{Context, Error};
 use large::Large;
 
 /// What asking led to, for everyone who asked together.
-pub(crate) type Outcome = Result<Answer, Arc<Error>>;
+pub(crate) type Outcome = Result<Fetched, Arc<Error>>;
+
+/// An answer that was not at hand.
+#[derive(Debug, Clone)]
+pub(crate) struct Fetched {
+    answer: Answer,
+    layer: Layer,
+}
 
 /// An answer to a question.
 #[derive(Debug, Clone)]
@@ -51,7 +59,9 @@ impl Answer {
 pub(crate) enum Layer {
     /// This process had it.
     Hit,
-    /// It was fetched, from the shared cache or the database.
+    /// The shared cache had it.
+    Shared,
+    /// It was made from what the database said.
     Miss,
 }
 
@@ -60,6 +70,7 @@ impl Layer {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Hit => "hit",
+            Self::Shared => "shared",
             Self::Miss => "miss",
         }
     }
@@ -72,6 +83,17 @@ pub(crate) struct Answered {
     pub(crate) layer: Layer,
     /// For how long it has been unknown whether there is a newer one, where it is.
     pub(crate) stale_for: Option<Duration>,
+}
+
+impl Answered {
+    /// What the look into this process' cache led to that found it there.
+    pub(crate) fn found(&self, standing: &Standing) -> InMemory {
+        if standing.accepts(self.answer.version()) {
+            InMemory::Hit
+        } else {
+            InMemory::Stale
+        }
+    }
 }
 
 /// What this process has at hand for a question, if it may be given out.
@@ -122,42 +144,65 @@ pub(crate) async fn answer(
     asked: &Arc<Asked>,
     encoding: Encoding,
 ) -> Result<Answered, Error> {
+    let count = |led_to| {
+        if let Some(metrics) = context.metrics() {
+            metrics.in_memory(led_to);
+        }
+    };
     if let Some(answered) = at_hand(context, standing, asked, encoding) {
+        count(answered.found(standing));
         return Ok(answered);
     }
-    match fetch(context, standing, asked, encoding).await {
-        Ok(answer) => Ok(Answered {
-            // Another process may have shared it before the database was gone.
-            stale_for: standing
-                .stale_for()
-                .filter(|_| answer.version() == standing.version),
-            answer,
-            layer: Layer::Miss,
-        }),
+    let (fetching, joined) = fetch(context, standing, asked, encoding);
+    match fetching.await {
+        Ok(Fetched { answer, layer }) => {
+            count(if joined {
+                InMemory::Joined
+            } else {
+                InMemory::Miss
+            });
+            Ok(Answered {
+                // Another process may have shared it before the database was gone.
+                stale_for: standing
+                    .stale_for()
+                    .filter(|_| answer.version() == standing.version),
+                answer,
+                layer,
+            })
+        }
         Err(error) => {
             // The database may be gone before the next look finds it out.
             match last_known(context, standing, asked, encoding) {
-                Some(entry) if error.is_outage() => Ok(Answered {
-                    answer: Answer::Kept(entry),
-                    layer: Layer::Hit,
-                    stale_for: Some(standing.stale_for().unwrap_or_default()),
-                }),
-                _ => Err(Error::Shared(error)),
+                Some(entry) if error.is_outage() => {
+                    count(InMemory::Stale);
+                    Ok(Answered {
+                        answer: Answer::Kept(entry),
+                        layer: Layer::Hit,
+                        stale_for: Some(standing.stale_for().unwrap_or_default()),
+                    })
+                }
+                _ => {
+                    count(InMemory::Failed);
+                    Err(Error::Shared(error))
+                }
             }
         }
     }
 }
 
-/// Fetches an answer together with everyone who asks for the same under the same version.
+/// Fetches an answer together with everyone who asks for the same under the same version; the flag
+/// tells whether another had begun that.
 fn fetch(
     context: &Context,
     standing: &Arc<Standing>,
     asked: &Arc<Asked>,
     encoding: Encoding,
-) -> Shared<BoxFuture<'static, Outcome>> {
+) -> (Fetching, bool) {
+    let mut joined = true;
     let name = key(standing.version, &asked.canonical, encoding);
     let (context_, standing, asked) = (context.clone(), Arc::clone(standing), Arc::clone(asked));
-    let start = move || -> BoxFuture<'static, Outcome> {
+    let start = || -> BoxFuture<'static, Outcome> {
+        joined = false;
         async move {
             let fetched = if encoding == Encoding::Identity {
                 plain(&context_, &standing, &asked).await
@@ -168,34 +213,38 @@ fn fetch(
         }
         .boxed()
     };
-    context.flights().join(name, start)
+    let fetching = context.flights().join(name, start);
+    (fetching, joined)
 }
 
+type Fetching = Shared<BoxFuture<'static, Outcome>>;
+
 /// The representation without a content coding.
-async fn plain(context: &Context, standing: &Standing, asked: &Asked) -> Result<Answer, Error> {
+async fn plain(context: &Context, standing: &Standing, asked: &Asked) -> Result<Fetched, Error> {
+    let miss = |answer| Fetched {
+        answer,
+        layer: Layer::Miss,
+    };
     if let Some(large) = context.larges().get(&asked.canonical, standing) {
-        return Ok(Answer::Large(large));
+        return Ok(miss(Answer::Large(large)));
     }
     let shared_key = |version| Key::new(key(version, &asked.canonical, Encoding::Identity));
     if let Some(shared) = context.shared()
-        && let Some(value) = shared.get(&shared_key(standing.version)).await
+        && let Some(value) = look_at(context, shared, &shared_key(standing.version)).await
         && let Some(reply) = decode(standing.version, &value)
     {
-        return Ok(keep(
-            context,
-            standing,
-            asked,
-            &reply,
-            Encoding::Identity,
-            None,
-        ));
+        let answer = keep(context, standing, asked, &reply, Encoding::Identity, None);
+        return Ok(Fetched {
+            answer,
+            layer: Layer::Shared,
+        });
     }
     let (place, deadline) = context.enter().await?;
     match source::read(context, standing, asked, place, deadline).await? {
         source::Read::Large(large) => {
             let large = Arc::new(large);
             context.larges().note(&asked.canonical, &large);
-            Ok(Answer::Large(large))
+            Ok(miss(Answer::Large(large)))
         }
         source::Read::Reply(reply) => {
             if reply.version != standing.version {
@@ -205,16 +254,31 @@ async fn plain(context: &Context, standing: &Standing, asked: &Asked) -> Result<
             if let Some(shared) = context.shared() {
                 shared.put(shared_key(reply.version), encode(&reply));
             }
-            Ok(keep(
+            Ok(miss(keep(
                 context,
                 standing,
                 asked,
                 &reply,
                 Encoding::Identity,
                 None,
-            ))
+            )))
         }
     }
+}
+
+/// What the shared cache has, counted.
+async fn look_at(context: &Context, shared: &SharedCache, key: &Key) -> Option<Bytes> {
+    let look = shared.look(key).await;
+    let led_to = match &look {
+        Look::Found(_) => Some(metrics::Shared::Hit),
+        Look::Nothing => Some(metrics::Shared::Miss),
+        Look::Failed => Some(metrics::Shared::Failed),
+        Look::LeftAlone => None,
+    };
+    if let (Some(metrics), Some(led_to)) = (context.metrics(), led_to) {
+        metrics.shared(led_to);
+    }
+    look.found()
 }
 
 /// A representation with a content coding, made from the one without.
@@ -223,21 +287,24 @@ async fn coded(
     standing: &Arc<Standing>,
     asked: &Arc<Asked>,
     encoding: Encoding,
-) -> Result<Answer, Error> {
+) -> Result<Fetched, Error> {
     let at_hand = at_hand(context, standing, asked, Encoding::Identity);
     let plain = match at_hand {
         Some(Answered {
             answer,
             stale_for: None,
             ..
-        }) => answer,
+        }) => Fetched {
+            answer,
+            layer: Layer::Miss,
+        },
         _ => {
-            let fetching = fetch(context, standing, asked, Encoding::Identity);
+            let (fetching, _) = fetch(context, standing, asked, Encoding::Identity);
             fetching.await.map_err(Error::Shared)?
         }
     };
     // A large one is coded while it is sent.
-    let Answer::Kept(entry) = plain else {
+    let Answer::Kept(entry) = plain.answer else {
         return Ok(plain);
     };
     let coded = compress(encoding, entry.body.clone()).await;
@@ -247,7 +314,10 @@ async fn coded(
         link: entry.link.clone(),
         body: entry.body.clone(),
     };
-    Ok(keep(context, standing, asked, &reply, encoding, coded))
+    Ok(Fetched {
+        answer: keep(context, standing, asked, &reply, encoding, coded),
+        layer: plain.layer,
+    })
 }
 
 /// `None` where it does not pay.

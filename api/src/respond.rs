@@ -16,6 +16,7 @@ use tracing::Span;
 use crate::cache::Asked;
 use crate::encoding::Encoding;
 use crate::entry::{self, Entry, matches, validators};
+use crate::metrics::InMemory;
 use crate::reader::large::Large;
 use crate::reader::{Answer, Answered, Layer, answer, at_hand};
 use crate::standing::Standing;
@@ -39,10 +40,13 @@ pub(crate) async fn respond(
 ) -> Result<Response<Body>, Error> {
     let encoding = Encoding::negotiate(headers.get_all(ACCEPT_ENCODING));
     if let Some(response) = not_modified(context, standing, asked, encoding, headers) {
+        if let Some(metrics) = context.metrics() {
+            metrics.in_memory(InMemory::Hit);
+        }
         return Ok(response);
     }
     let answered = answer(context, standing, asked, encoding).await?;
-    record(&answered);
+    record(answered.layer, answered.answer.version());
     Ok(match &answered.answer {
         Answer::Kept(entry) => of_entry(entry, &answered, headers).map(Body::from),
         Answer::Large(large) => {
@@ -66,16 +70,20 @@ pub(crate) fn respond_at_once(
         Some(_) => Encoding::negotiate(headers.get_all(ACCEPT_ENCODING)),
     };
     let answered = at_hand(context, standing, asked, encoding)?;
+    if let Some(metrics) = context.metrics() {
+        metrics.in_memory(answered.found(standing));
+    }
     match &answered.answer {
         Answer::Kept(entry) => Some((of_entry(entry, &answered, headers), entry.version)),
         Answer::Large(_) => None,
     }
 }
 
-fn record(answered: &Answered) {
+/// Tells the request's span where the answer came from.
+pub(crate) fn record(layer: Layer, version: Version) {
     let span = Span::current();
-    span.record("fanfare.cache", answered.layer.name());
-    span.record("fanfare.dataset.version", answered.answer.version().number);
+    span.record("fanfare.cache", layer.name());
+    span.record("fanfare.dataset.version", version.number);
 }
 
 /// 304 where the client has the very representation that this version has, which is known from the
@@ -160,7 +168,7 @@ fn of_large(
 pub(crate) fn mark(headers: &mut HeaderMap, layer: Layer, stale_for: Option<Duration>) {
     let status = match layer {
         Layer::Hit => HeaderValue::from_static("fanfare; hit"),
-        Layer::Miss => HeaderValue::from_static("fanfare; fwd=miss"),
+        Layer::Shared | Layer::Miss => HeaderValue::from_static("fanfare; fwd=miss"),
     };
     headers.insert(CACHE_STATUS, status);
     if let Some(stale_for) = stale_for {

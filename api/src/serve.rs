@@ -16,6 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::Context;
 use crate::client::Peer;
 use crate::front::{Answering, Payload, Service};
+use crate::metrics::Counted;
 use crate::paced::{Pace, Paced};
 
 /// Connections beyond those that there may be, for probes.
@@ -124,7 +125,9 @@ impl Connection {
             .max_buf_size(HEAD_BYTES);
         let stream = TokioIo::new(Paced::new(stream, pace));
         let serving = graceful.watch(http.serve_connection(stream, self));
+        let open = Counted::new(context, Context::connections);
         tokio::spawn(async move {
+            let _open = open;
             // Whoever broke it off knows, and we do not mind.
             if let Err(error) = serving.await {
                 tracing::debug!(%error, "a connection broke");

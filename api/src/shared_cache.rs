@@ -123,8 +123,10 @@ impl SharedCache {
     }
 
     /// The answer to that question, if Redis has it and says so in time.
-    pub(crate) async fn get(&self, key: &Key) -> Option<Bytes> {
-        let pass = self.0.breaker.pass()?;
+    pub(crate) async fn look(&self, key: &Key) -> Look {
+        let Some(pass) = self.0.breaker.pass() else {
+            return Look::LeftAlone;
+        };
         let (give, given) = oneshot::channel();
         let (inner, name) = (Arc::clone(&self.0), key.name());
         // A task of its own goes on when nobody waits any more: a connection is used again only
@@ -134,8 +136,16 @@ impl SharedCache {
             // Whoever asked may have gone.
             drop(give.send(found));
         });
-        let given = tokio::time::timeout(self.0.config.get_within, given).await;
-        value::decode(given.ok()?.ok()??, key)
+        match tokio::time::timeout(self.0.config.get_within, given).await {
+            Ok(Ok(Ok(Some(value)))) => value::decode(value, key).map_or(Look::Nothing, Look::Found),
+            Ok(Ok(Ok(None))) => Look::Nothing,
+            Ok(Ok(Err(Silent)) | Err(_)) | Err(_) => Look::Failed,
+        }
+    }
+
+    /// Whether nobody asks because it failed.
+    pub(crate) fn is_left_alone(&self) -> bool {
+        self.0.breaker.is_open()
     }
 
     /// Has the answer to that question stored, if Redis can be had and not too much is on its way
@@ -158,24 +168,49 @@ impl SharedCache {
     }
 }
 
+/// What a look for an answer led to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Look {
+    /// The answer.
+    Found(Bytes),
+    /// There is none.
+    Nothing,
+    /// Redis did not say, or not in time.
+    Failed,
+    /// Nobody was asked: Redis has failed too often lately.
+    LeftAlone,
+}
+
+impl Look {
+    pub(crate) fn found(self) -> Option<Bytes> {
+        match self {
+            Self::Found(answer) => Some(answer),
+            Self::Nothing | Self::Failed | Self::LeftAlone => None,
+        }
+    }
+}
+
+/// Redis has not said whether it has an answer.
+struct Silent;
+
 impl Inner {
-    async fn look_up(&self, name: &str, pass: Pass) -> Option<Vec<u8>> {
+    async fn look_up(&self, name: &str, pass: Pass) -> Result<Option<Vec<u8>>, Silent> {
         let get = redis::Cmd::get(name);
         let within = self.config.get_within;
         match self.connections.ask(&get, within).await {
             Ok(found) => {
                 pass.succeeded();
-                found
+                Ok(found)
             }
             // What stands there is not ours, and Redis is well.
             Err(Trouble::Refused(error)) if error.code() == Some("WRONGTYPE") => {
                 pass.succeeded();
-                None
+                Ok(None)
             }
-            Err(Trouble::Busy) => None,
+            Err(Trouble::Busy) => Err(Silent),
             Err(trouble) => {
                 pass.failed(&trouble);
-                None
+                Err(Silent)
             }
         }
     }

@@ -88,6 +88,13 @@ impl Lag {
         self.left.push_back(epoch);
     }
 
+    /// Since when there has been a newer version than `adopted`, if one is known.
+    pub(crate) fn newer_since(&self, adopted: Version) -> Option<Instant> {
+        let (newer, since) = self.behind?;
+        let has = adopted.epoch == newer.epoch && adopted.number >= newer.number;
+        (!has).then_some(since)
+    }
+
     /// Notes what was seen, and tells whether the replica has lacked some version for longer than
     /// `most`.
     fn note(&mut self, sight: &Sight, now: Instant, most: Duration) -> bool {

@@ -10,7 +10,6 @@ use api::{
     TrustedProxies,
 };
 use clap::Args;
-use telemetry::{Destination, Export};
 
 use crate::options::ListenOptions;
 
@@ -173,7 +172,6 @@ impl ApiOptions {
             );
         }
         let burst = access.rate_burst.and_then(NonZeroU32::new);
-        let export = Export::from_variables(|name| std::env::var(name).ok())?;
         Ok(api::Config {
             admin_token: access.admin_token.clone(),
             rate: access.rate_limit.map(|rate| Rate::new(rate, burst)),
@@ -193,7 +191,8 @@ impl ApiOptions {
             spool_folder: bounds.api_spool_dir.clone(),
             spool_bytes: bounds.api_max_spool,
             drain_delay: bounds.drain_delay,
-            spans_of_hits: export.traces != Destination::Off,
+            meter: Some(telemetry::meter()),
+            spans_of_hits: telemetry::ended_spans(),
             ..api::Config::default()
         })
     }
@@ -259,7 +258,7 @@ mod tests {
         assert_eq!(ours.connections, its.connections);
         assert_eq!(ours.spool_bytes, its.spool_bytes);
         assert_eq!(ours.drain_delay, its.drain_delay);
-        assert!(!ours.spans_of_hits && ours.shared_cache.is_none());
+        assert!(ours.spans_of_hits.is_none() && ours.shared_cache.is_none());
     }
 
     #[test]

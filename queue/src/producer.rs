@@ -41,6 +41,17 @@ pub struct Depth {
     pub in_flight: u64,
 }
 
+/// How a pool of connections is used at a moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PoolUse {
+    /// Open connections that are being asked for or checked.
+    pub used: u64,
+    /// Open connections that wait.
+    pub idle: u64,
+    /// Connections that it may have.
+    pub max: u64,
+}
+
 /// Pushes jobs and looks at the queue. Clones share its connections.
 #[derive(Debug, Clone)]
 pub struct Producer(pub(crate) Source);

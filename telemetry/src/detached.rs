@@ -50,10 +50,12 @@ impl DetachedSpan {
 
     fn build(span: SpanBuilder, joins: Joins<'_>) -> Self {
         match joins {
-            Joins::Parent(parent) => Self::start(span, &context::extract(parent, None)),
+            Joins::Parent(parent) => {
+                Self::start(span, &context::remote(parent, None).unwrap_or_default())
+            }
             Joins::Linked(to) => {
-                let to = context::extract(to, None).span().span_context().clone();
-                let links = to.is_valid().then(|| Link::with_context(to));
+                let to = context::remote(to, None);
+                let links = to.map(|to| Link::with_context(to.span().span_context().clone()));
                 Self::start(
                     span.with_links(links.into_iter().collect()),
                     &Context::new(),

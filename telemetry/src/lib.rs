@@ -11,21 +11,22 @@ mod detached;
 mod export;
 mod log;
 mod metrics;
+mod process;
+mod pulse;
 mod resource;
 mod sending;
+mod spans;
 mod variables;
 
 use std::io::IsTerminal;
 use std::time::Duration;
 
-use opentelemetry::trace::TracerProvider;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use prometheus::Registry;
 use tracing::Subscriber;
-use tracing::level_filters::LevelFilter;
-use tracing_subscriber::filter::{ParseError, Targets};
+use tracing_subscriber::filter::ParseError;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
@@ -38,8 +39,11 @@ pub use context::{
 pub use detached::{DetachedSpan, Joins};
 pub use export::{Destination, Export, ExportError, Transport};
 use log::Look;
-pub use metrics::{ExpositionError, bounds, exposition, meter};
+pub use metrics::{EXPOSITION, ExpositionError, bounds, exposition, meter, scrape};
+pub use process::tell_of_process;
+pub use pulse::Pulse;
 pub use sending::Sending;
+pub use spans::{EndedSpans, ended_spans, layer};
 pub use variables::BadVariable;
 
 /// As long as a process waits for its last spans and metrics to be taken.
@@ -123,6 +127,9 @@ where
     subscriber.try_init().map_err(Error::Subscriber)?;
     opentelemetry::global::set_text_map_propagator(TraceContextPropagator::new());
     opentelemetry::global::set_tracer_provider(guard.traces.clone());
+    if config.export.traces != Destination::Off {
+        spans::publish(EndedSpans::of(&guard.traces));
+    }
     Ok(guard)
 }
 
@@ -153,37 +160,12 @@ where
         traces: export::traces(&config.export.traces, resource)?,
         metrics,
     };
-    let spans = tracing_opentelemetry::layer()
-        .with_tracer(guard.traces.tracer("fanfare"))
-        .with_threads(false)
-        .with_location(false)
-        .with_target(false)
-        .with_tracked_inactivity(false)
-        .with_filter(traced());
+    let spans = spans::layer(&guard.traces);
     // Spans come first: the log line of an event asks for the ids of the span around it.
     let subscriber = Spans::default()
         .with(spans)
         .with(log::layer_for(look, writer).with_filter(filter));
     Ok((subscriber, guard))
-}
-
-/// What the exporter itself does is never traced: it would export for ever.
-fn traced() -> Targets {
-    let exporter = [
-        "h2",
-        "hyper",
-        "hyper_util",
-        "tonic",
-        "tower",
-        "opentelemetry",
-        "opentelemetry_sdk",
-    ];
-    let exporter = exporter
-        .into_iter()
-        .chain(["opentelemetry_otlp", "reqwest", "rustls"]);
-    Targets::new()
-        .with_default(LevelFilter::INFO)
-        .with_targets(exporter.map(|target| (target, LevelFilter::OFF)))
 }
 
 /// Keeps telemetry going, and flushes it at the end.

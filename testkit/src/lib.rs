@@ -10,6 +10,7 @@
 
 mod child;
 mod database;
+mod measured;
 mod port;
 mod postgres;
 mod process;
@@ -21,6 +22,7 @@ mod spans;
 mod wait;
 
 pub use database::Database;
+pub use measured::Measured;
 pub use port::{free_listener, free_port};
 pub use postgres::{PostgresServer, PostgresStandby};
 pub use process::Process;

@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span};
 
 use crate::leases::Leases;
+use crate::metrics::Metrics;
 use crate::sync::{Synced, Tools, record_panic, sync_provider};
 use crate::trace;
 
@@ -33,10 +34,11 @@ pub(crate) struct Context {
     pub(crate) producer: Producer,
     /// Fires when a stopping worker has waited long enough.
     pub(crate) deadline: CancellationToken,
+    pub(crate) metrics: Metrics,
 }
 
 /// How a job ended for its worker.
-enum Ended {
+pub(crate) enum Ended {
     /// The run has its outcome.
     Recorded(Box<Finish>),
     /// The run turned out to be another's, or nobody's any more.
@@ -95,11 +97,15 @@ async fn handle(job: SyncJob, delivery: &Delivery, context: &Context) {
     trace::waited(job.run, asked_at, begun.queued_for);
     let provider = begun.provider.name.clone();
     Span::current().record("fanfare.provider", &provider);
+    context.metrics.began(&begun);
+    let working = Instant::now();
     let ended = work(context, &begun, asked).await;
+    context.metrics.ended(&ended, working.elapsed());
     match ended {
         Ended::PutOff(reason) => {
             put_off(context, &begun.held, reason).await;
-            return tell(&ended, context, &begun, asked);
+            tracing::debug!(run = %job.run, provider, ?reason, "run is put off");
+            return;
         }
         Ended::HandBack if hand_back(context, &begun.held).await => delivery.hand_back(),
         _ => {}
@@ -252,18 +258,17 @@ fn without_query(url: &str) -> &str {
 
 /// The one line of a run.
 fn tell(ended: &Ended, context: &Context, begun: &Begun, asked: Instant) {
-    let (run, provider) = (begun.held.run, begun.provider.name.as_str());
     let outcome = match ended {
         Ended::Recorded(finish) => finish.outcome.to_string(),
         Ended::Fenced => "fenced".to_owned(),
         Ended::HandBack => "handed_back".to_owned(),
-        Ended::PutOff(reason) => {
+        Ended::PutOff(_) => {
             Span::current().record("fanfare.outcome", "postponed");
-            tracing::debug!(%run, provider, ?reason, "run is put off");
             return;
         }
     };
     Span::current().record("fanfare.outcome", &outcome);
+    let (run, provider) = (begun.held.run, &begun.provider.name);
     let total_ms = asked.elapsed().as_millis() as u64;
     match ended {
         Ended::Recorded(finish) => tell_recorded(finish, context, begun, total_ms),
@@ -273,6 +278,7 @@ fn tell(ended: &Ended, context: &Context, begun: &Begun, asked: Instant) {
 
 fn tell_recorded(finish: &Finish, context: &Context, begun: &Begun, total_ms: u64) {
     let (run, provider) = (begun.held.run, &begun.provider.name);
+    let waited = (begun.at - begun.queued_at).to_std();
     let ms = |duration: Option<Duration>| duration.map(|duration| duration.as_millis() as u64);
     let counts = &finish.counts;
     tracing::info!(
@@ -291,7 +297,7 @@ fn tell_recorded(finish: &Finish, context: &Context, begun: &Begun, total_ms: u6
         held = counts.held,
         set_aside = counts.set_aside,
         warnings = counts.warnings,
-        wait_ms = ms(Some(begun.queued_for)),
+        wait_ms = ms(waited.ok()),
         fetch_ms = ms(finish.durations.fetch),
         parse_ms = ms(finish.durations.parse),
         compare_ms = ms(finish.durations.compare),

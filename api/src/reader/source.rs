@@ -6,10 +6,13 @@ use std::sync::Arc;
 use axum::http::StatusCode;
 use entity::dataset::Version;
 use entity::search::Search;
-use entity::{Reader, changes, history, search};
+use entity::{Database, Reader, changes, history, search};
 use futures::TryStreamExt;
+use sea_orm::DbBackend;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
+use tracing::field::Empty;
+use tracing::{Instrument, Span, info_span};
 
 use super::large::{self, Large};
 use crate::cache::Asked;
@@ -78,21 +81,26 @@ where
     let limit = context.config().database_timeout;
     let silent = |_| Err(Error::DatabaseSilent { limit });
     let db = context.db();
+    let system = system(db);
     if standing.source == Source::Primary || !db.has_replica() {
         let db = match standing.source {
             Source::Primary => db.primary_reader().clone(),
             Source::Read => db.reader().clone(),
         };
-        return timeout_at(deadline, reading(db, true))
-            .await
-            .unwrap_or_else(silent);
+        return traced(system, async {
+            let read = timeout_at(deadline, reading(db, true)).await;
+            read.unwrap_or_else(silent)
+        })
+        .await;
     }
     // The primary needs the rest of the time.
     let now = Instant::now();
     let half = now + deadline.saturating_duration_since(now) / 2;
-    let first = timeout_at(half, reading(db.reader().clone(), false))
-        .await
-        .unwrap_or_else(silent);
+    let first = traced(system, async {
+        let read = timeout_at(half, reading(db.reader().clone(), false)).await;
+        read.unwrap_or_else(silent)
+    })
+    .await;
     match first {
         Err(error) if error.is_outage() => {
             tracing::debug!(
@@ -100,12 +108,46 @@ where
                 "the replica can't answer, so the primary is asked"
             );
             context.poke();
-            timeout_at(deadline, reading(db.primary_reader().clone(), true))
-                .await
-                .unwrap_or_else(silent)
+            traced(system, async {
+                let db = db.primary_reader().clone();
+                let read = timeout_at(deadline, reading(db, true)).await;
+                read.unwrap_or_else(silent)
+            })
+            .await
         }
         first => first,
     }
+}
+
+fn system(db: &Database) -> &'static str {
+    match db.write.get_database_backend() {
+        DbBackend::Sqlite => "sqlite",
+        _ => "postgresql",
+    }
+}
+
+/// One attempt within its span; [`check`] tells it the version.
+async fn traced<T>(
+    system: &'static str,
+    read: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    let span = info_span!(
+        "read",
+        otel.kind = "client",
+        otel.status_code = Empty,
+        db.system.name = system,
+        db.operation.name = "SELECT",
+        fanfare.dataset.version = Empty,
+        "error.type" = Empty,
+    );
+    let read = read.instrument(span.clone()).await;
+    if let Err(error) = &read
+        && let Some(kind) = error.read_failure()
+    {
+        span.record("otel.status_code", "ERROR");
+        span.record("error.type", kind);
+    }
+    read
 }
 
 /// Refuses what is older than what was promised when the request came.
@@ -113,6 +155,7 @@ where
 /// # Errors
 /// [`Error::Behind`].
 pub(crate) fn check(standing: &Standing, version: Version, primary: bool) -> Result<(), Error> {
+    Span::current().record("fanfare.dataset.version", version.number);
     let promised = standing.version;
     let behind = if version.epoch == promised.epoch {
         version.number < promised.number

@@ -62,6 +62,11 @@ impl Breaker {
         Some(Pass { breaker, tries })
     }
 
+    /// Whether the server is left alone, or just tried again.
+    pub(super) fn is_open(&self) -> bool {
+        matches!(*self.state(), State::Open { .. })
+    }
+
     /// No step here leaves it half done.
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)

@@ -24,6 +24,12 @@ fn key() -> Key {
     Key::new(format!("epoch-1 {} br", uuid::Uuid::new_v4()))
 }
 
+impl SharedCache {
+    async fn get(&self, key: &Key) -> Option<Bytes> {
+        self.look(key).await.found()
+    }
+}
+
 /// Stores it, and waits for that.
 async fn put(cache: &SharedCache, key: &Key, answer: &'static str) {
     cache.put(key.clone(), answer.into());

@@ -16,6 +16,7 @@ mod health;
 mod histories;
 mod large;
 mod limits;
+mod measured;
 mod outage;
 mod overload;
 mod providers;
@@ -27,6 +28,7 @@ mod serve;
 mod server;
 mod sharing;
 mod socket;
+mod traced;
 mod world;
 
 /// Makes each function a test on PostgreSQL and one on SQLite.

@@ -180,6 +180,7 @@ fn trace_id(run: &Model) -> Option<String> {
     telemetry::trace_id_of(run.traceparent.as_deref()?)
 }
 
+/// What finds a run in its trace and in the logs of all processes.
 fn trace(run: &Model) -> String {
     trace_id(run).map_or_else(
         || "none".to_owned(),
