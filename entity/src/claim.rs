@@ -6,6 +6,7 @@
 mod push;
 mod reap;
 mod request;
+mod trace;
 
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, FromQueryResult, QueryResult};
 use uuid::Uuid;
@@ -15,7 +16,8 @@ use crate::dialect::Dialect;
 
 pub use push::{Share, hand_on, push_failed, push_overdue};
 pub use reap::{Lost, MOST_CRASHES, Reaped, reap, release_all};
-pub use request::take_requests;
+pub use request::{take_requests, take_requests_traced};
+pub use trace::{Claim, Trace, of_fan_out};
 
 /// Seconds until a queued run that nobody has begun is pushed for the second time; it doubles with
 /// each push, up to [`PUSH_AGAIN_MOST`] times as long. The cap bounds what losing Redis costs.
@@ -32,12 +34,18 @@ pub struct ToPush {
     pub traceparent: Option<String>,
 }
 
-/// Claims up to `limit` due providers for the fan-out `fan_out`, which is made if it is not there
-/// yet, in one transaction: each gets a queued run and a higher token. Nothing is claimed, and
-/// `None` is given, if the fan-out has been sealed meanwhile.
-///
-/// Due means neither paused, retired nor claimed, with `next_due_at` passed. What is late in
-/// proportion to its interval goes first.
+/// The fan-out of a tick.
+#[derive(Debug, Clone, Copy)]
+pub struct Tick<'a> {
+    /// Which; it is made at its first claim.
+    pub fan_out: Uuid,
+    /// The trace that it belongs to.
+    pub traceparent: Option<&'a str>,
+    /// How many runs it has already.
+    pub claimed: u64,
+}
+
+/// [`claim_due_traced`] for a fan-out whose runs have its own trace context.
 ///
 /// # Errors
 /// Whatever the database answers; nothing is claimed then.
@@ -46,6 +54,29 @@ pub async fn claim_due(
     fan_out: Uuid,
     traceparent: Option<&str>,
     limit: u64,
+) -> Result<Option<Vec<ToPush>>, DbErr> {
+    let tick = Tick {
+        fan_out,
+        traceparent,
+        claimed: 0,
+    };
+    claim_due_traced(db, tick, limit, &mut of_fan_out).await
+}
+
+/// Claims up to `limit` due providers for a tick's fan-out, which is made if it is not there yet, in
+/// one transaction: each gets a queued run, with the trace context that `trace` gives it, and a
+/// higher token. Nothing is claimed, and `None` is given, if the fan-out has been sealed meanwhile.
+///
+/// Due means neither paused, retired nor claimed, with `next_due_at` passed. What is late in
+/// proportion to its interval goes first.
+///
+/// # Errors
+/// Whatever the database answers; nothing is claimed then.
+pub async fn claim_due_traced(
+    db: &Database,
+    tick: Tick<'_>,
+    limit: u64,
+    trace: &mut Trace<'_>,
 ) -> Result<Option<Vec<ToPush>>, DbErr> {
     let tx = db.begin().await?;
     plan_for_the_moment(&tx).await?;
@@ -69,14 +100,19 @@ pub async fn claim_due(
         tx.rollback().await?;
         return Ok(Some(Vec::new()));
     }
-    if !open_fan_out(&tx, fan_out, traceparent).await? {
+    if !open_fan_out(&tx, tick.fan_out, tick.traceparent).await? {
         tx.rollback().await?;
         return Ok(None);
     }
-    let claimed = enqueue(&tx, &due, traceparent).await?;
-    join(&tx, fan_out, &claimed).await?;
+    let fan_out = trace::FanOut {
+        id: tick.fan_out,
+        traceparent: tick.traceparent,
+        runs: tick.claimed,
+    };
+    let claimed = enqueue(&tx, &due, &mut fan_out.traces(trace)).await?;
+    join(&tx, tick.fan_out, &claimed.runs).await?;
     tx.commit().await?;
-    Ok(Some(to_push(&claimed, traceparent)))
+    Ok(Some(claimed.to_push()))
 }
 
 /// Has PostgreSQL plan each statement of this transaction anew: which index gives the due providers
@@ -128,24 +164,49 @@ async fn open_fan_out(
     Ok(opened.rows_affected() > 0)
 }
 
-/// Gives each of the locked, unclaimed providers a queued run; pairs of run and provider.
+/// Runs that were just made.
+struct Enqueued {
+    /// Each with its provider.
+    runs: Vec<(Uuid, i64)>,
+    /// Of each; empty for none.
+    traceparents: Vec<String>,
+}
+
+impl Enqueued {
+    fn to_push(self) -> Vec<ToPush> {
+        let runs = self.runs.into_iter().zip(self.traceparents);
+        runs.map(|((id, _), traceparent)| ToPush {
+            id,
+            traceparent: Some(traceparent).filter(|traceparent| !traceparent.is_empty()),
+        })
+        .collect()
+    }
+}
+
+/// Gives each of the locked, unclaimed providers a queued run, with the trace context that `trace`
+/// gives it, in their order.
 async fn enqueue(
     tx: &DatabaseTransaction,
     providers: &[i64],
-    traceparent: Option<&str>,
-) -> Result<Vec<(Uuid, i64)>, DbErr> {
+    trace: &mut (dyn FnMut(Uuid) -> Option<String> + Send),
+) -> Result<Enqueued, DbErr> {
     let dialect = Dialect::of(tx);
     let runs: Vec<(Uuid, i64)> = providers.iter().map(|id| (Uuid::now_v7(), *id)).collect();
+    let traceparents: Vec<String> = runs
+        .iter()
+        .map(|(run, _)| trace(*run).unwrap_or_default())
+        .collect();
     let [ids, numbers] = dialect.pairs(&runs);
     let sql = format!(
         "INSERT INTO run (id, provider_id, token, state, traceparent, queued_at, next_push_at, push_count) \
-         SELECT t.id, p.id, p.token + 1, 'queued', $3, {}, {}, 1 \
+         SELECT t.id, p.id, p.token + 1, 'queued', nullif(t.text, ''), {}, {}, 1 \
          FROM {} JOIN provider p ON p.id = t.number",
         dialect.now(),
         dialect.now_plus_ms(&PUSH_AGAIN_MS.to_string()),
-        dialect.pairs_table()
+        dialect.triples_table()
     );
-    let values = vec![ids.clone(), numbers.clone(), traceparent.into()];
+    let texts = dialect.texts(traceparents.clone());
+    let values = vec![ids.clone(), numbers.clone(), texts];
     tx.execute_raw(dialect.statement(sql, values)).await?;
     let sql = format!(
         "UPDATE provider SET token = token + 1, current_run = t.id FROM {} \
@@ -154,7 +215,7 @@ async fn enqueue(
     );
     tx.execute_raw(dialect.statement(sql, vec![ids, numbers]))
         .await?;
-    Ok(runs)
+    Ok(Enqueued { runs, traceparents })
 }
 
 /// Makes runs members of a fan-out.
@@ -169,15 +230,6 @@ async fn join(tx: &DatabaseTransaction, fan_out: Uuid, runs: &[(Uuid, i64)]) -> 
     tx.execute_raw(dialect.statement(sql, vec![ids, numbers, fan_out.into()]))
         .await?;
     Ok(())
-}
-
-fn to_push(runs: &[(Uuid, i64)], traceparent: Option<&str>) -> Vec<ToPush> {
-    runs.iter()
-        .map(|(id, _)| ToPush {
-            id: *id,
-            traceparent: traceparent.map(str::to_owned),
-        })
-        .collect()
 }
 
 fn numbers(rows: Vec<QueryResult>) -> Result<Vec<i64>, DbErr> {

@@ -88,6 +88,8 @@ pub struct Durations {
     pub fetch: Option<Duration>,
     pub parse: Option<Duration>,
     pub compare: Option<Duration>,
+    /// Known once the commit is over; the run's row has what it took up to the row itself.
+    pub store: Option<Duration>,
 }
 
 /// What is remembered of a feed, so that the next visit can find it unchanged.

@@ -3,6 +3,7 @@
 mod config;
 mod error;
 mod lock;
+mod pools;
 mod postgres;
 mod reader;
 mod sqlite;
@@ -19,6 +20,7 @@ use sea_orm::{
 
 pub use config::{Access, Config, Session};
 pub use error::ConnectError;
+pub use pools::{PoolUse, Pools};
 pub use reader::Reader;
 pub use url::{DatabaseUrl, InvalidUrl, Kind};
 
@@ -74,6 +76,11 @@ impl Database {
     /// The connections to look at the dataset's version with.
     pub fn watch(&self) -> &Watch {
         &self.watch
+    }
+
+    /// The pools, to look at how they are used.
+    pub fn pools(&self) -> Pools {
+        Pools::of(self)
     }
 
     /// Opens a transaction that writes: on SQLite it takes the write lock at once.

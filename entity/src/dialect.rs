@@ -170,6 +170,29 @@ impl Dialect {
         }
     }
 
+    /// The same with a list of texts as `$3`, see [`Self::texts`]: a table `t (id, number, text)`.
+    pub(crate) fn triples_table(self) -> &'static str {
+        match self {
+            Self::Postgres => {
+                "(SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::text[]) \
+                 AS u (id, number, text)) AS t"
+            }
+            Self::Sqlite => {
+                "(SELECT unhex(a.value) AS id, b.value AS number, c.value AS text \
+                 FROM json_each($1) AS a JOIN json_each($2) AS b ON a.key = b.key \
+                 JOIN json_each($3) AS c ON a.key = c.key) AS t"
+            }
+        }
+    }
+
+    /// A list of texts bound as one parameter.
+    pub(crate) fn texts(self, texts: Vec<String>) -> Value {
+        match self {
+            Self::Postgres => texts.into(),
+            Self::Sqlite => json(texts),
+        }
+    }
+
     /// The two parameters for [`Self::pairs_table`].
     pub(crate) fn pairs(self, pairs: &[(Uuid, i64)]) -> [Value; 2] {
         let (ids, numbers): (Vec<_>, Vec<_>) = pairs.iter().copied().unzip();

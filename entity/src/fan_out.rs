@@ -1,11 +1,14 @@
 //! Fan-outs: the runs that one tick, or one person, asked for; each one closes in the end.
 
+use std::time::Duration;
+
 use sea_orm::entity::prelude::*;
 use sea_orm::{ConnectionTrait, DatabaseConnection, FromQueryResult};
 use serde::Serialize;
 
 use crate::Database;
 use crate::dialect::Dialect;
+use crate::lease::between;
 
 /// What asked for a fan-out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, EnumIter, DeriveActiveEnum, Serialize)]
@@ -21,6 +24,18 @@ pub enum Trigger {
     /// An operator, over HTTP.
     #[sea_orm(string_value = "api")]
     Api,
+}
+
+impl Trigger {
+    /// As it is stored and told: `tick`, `command` or `api`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Tick => "tick",
+            Self::Command => "command",
+            Self::Api => "api",
+        }
+    }
 }
 
 /// A fan-out's row.
@@ -185,13 +200,67 @@ pub async fn seal(db: &Database, id: Uuid) -> Result<(), DbErr> {
     Ok(())
 }
 
+/// A fan-out whose last run is over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Closed {
+    /// Which.
+    pub id: Uuid,
+    /// What asked for it.
+    pub trigger: Trigger,
+    /// The trace that it belongs to.
+    pub traceparent: Option<String>,
+    /// When it began.
+    pub started_at: DateTimeUtc,
+    /// From then until its last run ended, by the database's clock; until it was sealed, if it has
+    /// no run.
+    pub duration: Duration,
+    /// How long ago that was, by the same clock.
+    pub ended_ago: Duration,
+    /// Its members.
+    pub runs: u64,
+    /// Those of them that failed.
+    pub failed: u64,
+}
+
+#[derive(FromQueryResult)]
+struct ClosedRow {
+    id: Uuid,
+    trigger: Trigger,
+    traceparent: Option<String>,
+    started_at: DateTimeUtc,
+    sealed_at: DateTimeUtc,
+    closed_at: DateTimeUtc,
+    ended_at: Option<DateTimeUtc>,
+    runs: i64,
+    failed: i64,
+}
+
+impl From<ClosedRow> for Closed {
+    fn from(row: ClosedRow) -> Self {
+        let ended_at = row.ended_at.unwrap_or(row.sealed_at);
+        Self {
+            id: row.id,
+            trigger: row.trigger,
+            traceparent: row.traceparent,
+            started_at: row.started_at,
+            duration: between(row.started_at, ended_at),
+            ended_ago: between(ended_at, row.closed_at),
+            runs: row.runs.unsigned_abs(),
+            failed: row.failed.unsigned_abs(),
+        }
+    }
+}
+
+/// As many fan-outs as one call closes.
+const CLOSED_AT_ONCE: u32 = 500;
+
 /// Seals what a scheduler left open when it died `after_ms` ago or more, and requests of which
-/// nothing is left to take; then closes every sealed fan-out without an open member. Gives how many
-/// it closed.
+/// nothing is left to take; then closes sealed fan-outs without an open member, 500 at most. Gives
+/// those that it closed: of several callers at once, one has each.
 ///
 /// # Errors
 /// Whatever the database answers.
-pub async fn close_finished(db: &Database, after_ms: i64) -> Result<u64, DbErr> {
+pub async fn close_finished(db: &Database, after_ms: i64) -> Result<Vec<Closed>, DbErr> {
     let dialect = Dialect::of(&db.write);
     let now = dialect.now();
     let sql = format!(
@@ -204,15 +273,20 @@ pub async fn close_finished(db: &Database, after_ms: i64) -> Result<u64, DbErr> 
     db.write
         .execute_raw(dialect.statement(sql, vec![after_ms.into()]))
         .await?;
+    let members = "FROM fan_out_run m JOIN run r ON r.id = m.run_id WHERE m.fan_out_id = ";
     let sql = format!(
         "UPDATE fan_out SET closed_at = {now} \
-         WHERE closed_at IS NULL AND sealed_at IS NOT NULL \
-         AND NOT EXISTS (SELECT 1 FROM fan_out_run m JOIN run r ON r.id = m.run_id \
-                         WHERE m.fan_out_id = fan_out.id AND r.finished_at IS NULL)"
+         WHERE closed_at IS NULL AND id IN ( \
+             SELECT f.id FROM fan_out f WHERE f.closed_at IS NULL AND f.sealed_at IS NOT NULL \
+             AND NOT EXISTS (SELECT 1 {members} f.id AND r.finished_at IS NULL) \
+             LIMIT {CLOSED_AT_ONCE}) \
+         RETURNING id, trigger, traceparent, started_at, sealed_at, closed_at, \
+         (SELECT max(r.finished_at) {members} fan_out.id) AS ended_at, \
+         (SELECT count(*) {members} fan_out.id) AS runs, \
+         (SELECT count(*) {members} fan_out.id AND r.outcome = 'failed') AS failed"
     );
-    let closed = db
-        .write
-        .execute_raw(dialect.statement(sql, Vec::new()))
+    let closed = ClosedRow::find_by_statement(dialect.statement(sql, Vec::new()))
+        .all(&db.write)
         .await?;
-    Ok(closed.rows_affected())
+    Ok(closed.into_iter().map(Closed::from).collect())
 }

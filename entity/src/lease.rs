@@ -39,6 +39,8 @@ pub struct Begun {
     pub at: DateTime<Utc>,
     /// When it was claimed.
     pub queued_at: DateTime<Utc>,
+    /// How long it has been since then, by the database's clock: whatever the machines' clocks say.
+    pub queued_for: Duration,
     /// Whether other runs may be waiting for its share of the host.
     pub shares_host: bool,
     /// Whether what its feed lacks is gone, however much it is.
@@ -178,6 +180,7 @@ async fn start(
             provider,
             at: started.started_at,
             queued_at: started.queued_at,
+            queued_for: between(started.queued_at, started.started_at),
             shares_host,
             accept_gone: started.accept_gone,
         }))
@@ -325,6 +328,11 @@ async fn put_back(
     }
     tx.commit().await?;
     Ok(true)
+}
+
+/// Nothing, if the database's clock was set back meanwhile.
+pub(crate) fn between(from: DateTime<Utc>, to: DateTime<Utc>) -> Duration {
+    (to - from).to_std().unwrap_or_default()
 }
 
 pub(crate) fn millis(duration: Duration) -> i64 {

@@ -18,6 +18,7 @@ pub mod host;
 pub mod invariants;
 pub mod known;
 pub mod lease;
+pub mod overview;
 pub mod provider;
 pub mod retention;
 pub mod run;
@@ -28,6 +29,7 @@ pub mod worker;
 mod write;
 
 pub use connect::{
-    Access, Config, ConnectError, Database, DatabaseUrl, InvalidUrl, Kind, Reader, Session, connect,
+    Access, Config, ConnectError, Database, DatabaseUrl, InvalidUrl, Kind, PoolUse, Pools, Reader,
+    Session, connect,
 };
 pub use sea_orm::DbErr;

@@ -150,6 +150,15 @@ pub(crate) struct SchedulerOptions {
         value_parser = humantime::parse_duration
     )]
     pub(crate) keep_changes: Duration,
+    /// Runs of one fan-out that share its trace; each above that begins one of its own, which is
+    /// linked to it
+    #[arg(
+        long,
+        env = "FANFARE_TRACE_CHILDREN",
+        value_name = "NUMBER",
+        default_value_t = 500
+    )]
+    pub(crate) trace_children: u64,
 }
 
 /// Runs at once in one process.

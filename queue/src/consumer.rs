@@ -22,6 +22,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use crate::{
     QueueConfig, SettleLayer, SyncJob,
     dispatch::{self, Dispatcher},
+    outage::Silent,
     producer,
     redis::RedisSource,
 };
@@ -38,6 +39,7 @@ pub type ConsumerError = Infallible;
 pub struct Consumer {
     source: producer::Source,
     config: Arc<QueueConfig>,
+    silent: Silent,
     worker_name: String,
     slots: usize,
     /// A child of the caller's token, so that a stopped worker stops nobody else.
@@ -57,6 +59,7 @@ impl Consumer {
     pub(crate) fn new(
         source: producer::Source,
         config: Arc<QueueConfig>,
+        silent: Silent,
         worker_name: &str,
         slots: usize,
         shutdown: &CancellationToken,
@@ -65,6 +68,7 @@ impl Consumer {
         Self {
             source,
             config,
+            silent,
             worker_name: worker_name.to_owned(),
             slots: slots.max(1),
             stopped: Box::pin(stop.clone().cancelled_owned()),
@@ -96,6 +100,7 @@ impl Consumer {
             stop: self.stop.clone(),
             close: self.close.clone(),
             close_timeout: self.config.close_timeout,
+            silent: self.silent.clone(),
             jobs: send_job,
             settle,
             settled,

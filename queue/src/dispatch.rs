@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     Delivery, SyncJob, TraceContext,
     delivery::{Receipt, Settled},
-    outage::{Outage, backoff},
+    outage::{Outage, Silent, backoff},
     redis::ReachError,
 };
 
@@ -63,6 +63,7 @@ pub(crate) struct Dispatcher<S: Source> {
     /// No handler runs any more: settle what is left and end.
     pub(crate) close: CancellationToken,
     pub(crate) close_timeout: Duration,
+    pub(crate) silent: Silent,
     pub(crate) jobs: UnboundedSender<Task<SyncJob>>,
     pub(crate) settle: UnboundedSender<Settled>,
     pub(crate) settled: UnboundedReceiver<Settled>,
@@ -89,7 +90,7 @@ impl<S: Source> Dispatcher<S> {
     async fn work(&mut self) {
         let mut bell = Ringing::Still(Some(self.source.bell()));
         let mut bell_works = true;
-        let mut outage = Outage::default();
+        let mut outage = Outage::new(self.silent.clone());
         let mut failures = 0;
         // Free slots are those of jobs that are not held. A job is held from its taking until its
         // settlement is read here, and both travel in the same exchange.

@@ -50,7 +50,7 @@ pub use consumer::{Consumer, ConsumerError};
 pub use delivery::{Delivery, MissingDelivery};
 pub use job::SyncJob;
 pub use open::{OpenError, Queue, open};
-pub use producer::{Depth, Producer, Push, PushError};
+pub use producer::{Depth, PoolUse, Producer, Push, PushError};
 pub use redis::ReachError;
 pub use settle::{HandlerPanic, Settle, SettleLayer};
 pub use trace::TraceContext;

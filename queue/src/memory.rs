@@ -23,6 +23,7 @@ pub(crate) struct Memory {
     pushed: watch::Sender<()>,
     limit: usize,
     redeliver_after: Duration,
+    namespace: Arc<str>,
 }
 
 #[derive(Debug, Default)]
@@ -48,7 +49,12 @@ impl Memory {
             pushed: watch::Sender::new(()),
             limit: config.memory_limit,
             redeliver_after: config.redeliver_after,
+            namespace: config.namespace.as_str().into(),
         }
+    }
+
+    pub(crate) fn namespace(&self) -> &str {
+        &self.namespace
     }
 
     pub(crate) fn push(&self, jobs: &[Push]) -> Result<usize, PushError> {

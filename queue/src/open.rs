@@ -7,7 +7,8 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     Consumer, Producer, QueueConfig,
     memory::Memory,
-    producer::Source,
+    outage::Silent,
+    producer::{PoolUse, Source},
     redis::{ReachError, Redis},
 };
 
@@ -16,6 +17,7 @@ use crate::{
 pub struct Queue {
     source: Source,
     config: Arc<QueueConfig>,
+    silent: Silent,
 }
 
 /// Why the queue cannot be opened.
@@ -80,13 +82,32 @@ pub async fn open(config: QueueConfig) -> Result<Queue, OpenError> {
             Source::Redis(Arc::new(redis))
         }
     };
-    Ok(Queue { source, config })
+    Ok(Queue {
+        source,
+        config,
+        silent: Silent::default(),
+    })
 }
 
 impl Queue {
     /// The end that pushes.
     pub fn producer(&self) -> Producer {
         Producer(self.source.clone())
+    }
+
+    /// Whether the queue answers its consumers in this process, as far as they know; true before there
+    /// is one.
+    pub fn answers(&self) -> bool {
+        !self.silent.is()
+    }
+
+    /// How the pool of connections is used now, without waiting; `None` for a queue in this process.
+    /// Consumers wait on connections of their own, one each, which do not count.
+    pub fn pool(&self) -> Option<PoolUse> {
+        match &self.source {
+            Source::Redis(redis) => Some(redis.pool_use()),
+            Source::Memory(_) => None,
+        }
     }
 
     /// The end that an apalis worker consumes from; it does nothing until the worker runs.
@@ -103,6 +124,7 @@ impl Queue {
         Consumer::new(
             self.source.clone(),
             Arc::clone(&self.config),
+            self.silent.clone(),
             worker_name,
             slots,
             &shutdown,

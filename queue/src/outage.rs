@@ -1,6 +1,13 @@
 //! Times in which the source does not answer: one log line when they begin, one when they end.
 
-use std::{fmt::Display, time::Duration};
+use std::{
+    fmt::Display,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use tokio::time::Instant;
 
@@ -16,21 +23,42 @@ pub(crate) fn backoff(failures: u32) -> Duration {
         .mul_f64(rand::random_range(0.5..=1.0))
 }
 
-#[derive(Debug, Default)]
+/// Whether the source answers, as far as consumers know. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Silent(Arc<AtomicBool>);
+
+impl Silent {
+    pub(crate) fn is(&self) -> bool {
+        self.0.load(Relaxed)
+    }
+}
+
+#[derive(Debug)]
 pub(crate) struct Outage {
     since: Option<Instant>,
+    silent: Silent,
 }
 
 impl Outage {
+    /// None is on; others see of it by `silent`.
+    pub(crate) fn new(silent: Silent) -> Self {
+        Self {
+            since: None,
+            silent,
+        }
+    }
+
     pub(crate) fn begins(&mut self, worker: &str, error: &dyn std::error::Error) {
         if self.since.is_none() {
             self.since = Some(Instant::now());
+            self.silent.0.store(true, Relaxed);
             tracing::warn!(worker, error = %Chain(error), "queue does not answer, trying again until it does");
         }
     }
 
     pub(crate) fn ends(&mut self, worker: &str) {
         if let Some(since) = self.since.take() {
+            self.silent.0.store(false, Relaxed);
             let outage_ms = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
             tracing::info!(worker, outage_ms, "queue answers again");
         }

@@ -41,6 +41,17 @@ pub struct Depth {
     pub in_flight: u64,
 }
 
+/// How a pool of connections is used at a moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PoolUse {
+    /// Open connections that are being asked for or checked.
+    pub used: u64,
+    /// Open connections that wait.
+    pub idle: u64,
+    /// Connections that it may have.
+    pub max: u64,
+}
+
 /// Pushes jobs and looks at the queue. Clones share its connections.
 #[derive(Debug, Clone)]
 pub struct Producer(pub(crate) Source);
@@ -67,7 +78,34 @@ pub enum PushError {
     },
 }
 
+impl PushError {
+    /// The failure in one of few words, for a span.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Reach(_) => "queue_unreachable",
+            Self::Full { .. } => "queue_full",
+        }
+    }
+}
+
 impl Producer {
+    /// What keeps the queue, as OpenTelemetry names messaging systems: `redis`, or `fanfare` for
+    /// this process.
+    pub fn system(&self) -> &'static str {
+        match &self.0 {
+            Source::Redis(_) => "redis",
+            Source::Memory(_) => "fanfare",
+        }
+    }
+
+    /// The queue's namespace.
+    pub fn namespace(&self) -> &str {
+        match &self.0 {
+            Source::Redis(redis) => redis.namespace(),
+            Source::Memory(memory) => memory.namespace(),
+        }
+    }
+
     /// Queues the jobs in order, in bulk, and says how many were newly queued. Safe to repeat.
     ///
     /// A job that still waits stays where it is. One that a consumer holds gets one more turn once it

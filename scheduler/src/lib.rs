@@ -5,6 +5,8 @@
 //! scheduler does.
 
 mod prune;
+mod sends;
+mod spans;
 mod steadiness;
 mod tick;
 
@@ -33,6 +35,9 @@ pub struct Config {
     pub lease: Duration,
     /// How long runs and changes are kept.
     pub retention: Retention,
+    /// Runs of one fan-out that share its trace; each above that begins one of its own, which is
+    /// linked to it.
+    pub trace_children: u64,
 }
 
 impl Default for Config {
@@ -43,6 +48,7 @@ impl Default for Config {
             max_outstanding: 20_000,
             lease: Duration::from_secs(20),
             retention: Retention::default(),
+            trace_children: 500,
         }
     }
 }

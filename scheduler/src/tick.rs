@@ -5,19 +5,27 @@ use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use entity::claim::{self, ToPush};
-use entity::{Database, DbErr, fan_out};
-use queue::{Producer, Push};
+use entity::claim::{self, Claim, ToPush};
+use entity::fan_out::{self, Trigger};
+use entity::{Database, DbErr};
+use queue::Producer;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 use uuid::Uuid;
 
 use crate::Config;
+use crate::sends::Sends;
+use crate::spans::{self, Taken};
 
 /// How long a tick's fan-out takes new members; the next tick goes on in one of its own. A scheduler
 /// seals another's fan-out only well after that.
 const FAN_OUT: Duration = Duration::from_secs(20);
 const SEAL_ABANDONED_MS: i64 = 60_000;
+
+/// What spans say of runs that were not claimed after all, and of those whose push was not tried
+/// because an earlier one of the same tick failed.
+const NOT_CLAIMED: &str = "database";
+const NOT_TRIED: &str = "queue_unreachable";
 
 pub(crate) struct Tick<'a> {
     pub(crate) config: &'a Config,
@@ -46,17 +54,26 @@ impl Tick<'_> {
         self.push_overdue().await?;
         self.claim_due().await?;
         let closed = fan_out::close_finished(self.db, SEAL_ABANDONED_MS).await?;
-        if closed > 0 {
-            tracing::debug!(closed, "fan-outs closed");
+        if !closed.is_empty() {
+            tracing::debug!(closed = closed.len(), "fan-outs closed");
         }
+        closed.iter().for_each(spans::closed);
         Ok(())
     }
 
     async fn take_requests(&self) -> Result<(), DbErr> {
         while !self.stop.is_cancelled() {
-            let taken = claim::take_requests(self.db, self.config.batch).await?;
-            let Some(taken) = taken else { break };
-            if !self.push(taken).await? {
+            let (mut sends, mut span) = (self.sends(), Taken::begin());
+            let mut trace = |claim: Claim<'_>| {
+                span.note(claim);
+                sends.claim(claim)
+            };
+            let taken = claim::take_requests_traced(self.db, self.config.batch, &mut trace).await;
+            let Some(taken) = taken.inspect_err(|_| sends.fail(NOT_CLAIMED))? else {
+                break;
+            };
+            span.end(self.db.kind());
+            if !self.push(taken, sends).await? {
                 break;
             }
         }
@@ -75,7 +92,7 @@ impl Tick<'_> {
                 "run lost: its worker gave no sign of life for a whole lease"
             );
         }
-        self.push(reaped.takeovers).await?;
+        self.push(reaped.takeovers, self.sends()).await?;
         Ok(())
     }
 
@@ -83,7 +100,7 @@ impl Tick<'_> {
         while !self.stop.is_cancelled() {
             let overdue = claim::push_overdue(self.db, self.config.batch).await?;
             let all = (overdue.len() as u64) < self.config.batch;
-            if !self.push(overdue).await? || all {
+            if !self.push(overdue, self.sends()).await? || all {
                 break;
             }
         }
@@ -99,6 +116,7 @@ impl Tick<'_> {
             "tick",
             otel.name = "fan-out",
             fanfare.fan_out = %fan_out,
+            fanfare.trigger = Trigger::Tick.name(),
             fanfare.runs = tracing::field::Empty,
         );
         let claimed = self.claim_in(fan_out).instrument(span.clone()).await;
@@ -129,25 +147,64 @@ impl Tick<'_> {
                 );
                 break;
             }
-            let batch = claim::claim_due(self.db, fan_out, traceparent.as_deref(), limit).await?;
-            let Some(batch) = batch else { break };
+            let tick = claim::Tick {
+                fan_out,
+                traceparent: traceparent.as_deref(),
+                claimed,
+            };
+            let mut sends = self.sends();
+            let Some(batch) = self.claim_batch(tick, limit, &mut sends).await? else {
+                break;
+            };
             let count = batch.len() as u64;
             claimed += count;
-            if !self.push(batch).await? || count < limit {
+            if !self.push(batch, sends).await? || count < limit {
                 break;
             }
         }
         Ok(claimed)
     }
 
+    async fn claim_batch(
+        &self,
+        tick: claim::Tick<'_>,
+        limit: u64,
+        sends: &mut Sends<'_>,
+    ) -> Result<Option<Vec<ToPush>>, DbErr> {
+        let span = spans::claim(self.db.kind(), tick.fan_out);
+        let mut trace = |claim: Claim<'_>| sends.claim(claim);
+        let claimed = claim::claim_due_traced(self.db, tick, limit, &mut trace)
+            .instrument(span.clone())
+            .await;
+        match &claimed {
+            Ok(batch) => {
+                span.record("fanfare.runs", batch.as_ref().map_or(0, Vec::len));
+            }
+            Err(_) => {
+                span.record("otel.status_code", "ERROR");
+                sends.fail(NOT_CLAIMED);
+            }
+        }
+        claimed
+    }
+
+    fn sends(&self) -> Sends<'_> {
+        Sends::new(self.producer, self.config.trace_children)
+    }
+
     /// Pushes runs that are claimed already. False: the queue can't be reached; they are pushed again
     /// in a moment, and nothing more is tried in this tick, for each attempt may take seconds.
-    async fn push(&self, runs: Vec<ToPush>) -> Result<bool, DbErr> {
+    async fn push(&self, runs: Vec<ToPush>, mut sends: Sends<'_>) -> Result<bool, DbErr> {
         if runs.is_empty() {
             return Ok(true);
         }
         let ids: Vec<Uuid> = runs.iter().map(|run| run.id).collect();
-        let reached = !self.queue.gone.load(Relaxed) && self.try_push(runs).await;
+        let reached = if self.queue.gone.load(Relaxed) {
+            sends.fail(NOT_TRIED);
+            false
+        } else {
+            self.try_push(runs, sends).await
+        };
         if !reached {
             self.queue.gone.store(true, Relaxed);
             claim::push_failed(self.db, &ids).await?;
@@ -155,13 +212,10 @@ impl Tick<'_> {
         Ok(reached)
     }
 
-    async fn try_push(&self, runs: Vec<ToPush>) -> bool {
-        let pushes: Vec<Push> = runs
-            .into_iter()
-            .map(|run| Push::of_run(run.id, run.traceparent))
-            .collect();
-        match self.producer.push(&pushes).await {
-            Ok(_) => {
+    async fn try_push(&self, runs: Vec<ToPush>, sends: Sends<'_>) -> bool {
+        let count = runs.len();
+        match sends.push(runs).await {
+            Ok(()) => {
                 if self.queue.told.swap(false, Relaxed) {
                     tracing::info!("runs can be pushed again");
                 }
@@ -171,7 +225,7 @@ impl Tick<'_> {
                 if !self.queue.told.swap(true, Relaxed) {
                     tracing::warn!(
                         error = %telemetry::Chain(&error),
-                        runs = pushes.len(),
+                        runs = count,
                         "runs could not be pushed, they will be pushed again within seconds"
                     );
                 }

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use opentelemetry::Context;
 use opentelemetry::propagation::{Extractor, TextMapPropagator};
-use opentelemetry::trace::{SpanContext, TraceContextExt};
+use opentelemetry::trace::{SpanContext, TraceContextExt, TraceFlags};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
@@ -55,37 +55,46 @@ pub fn set_parent(
     traceparent: Option<&str>,
     tracestate: Option<&str>,
 ) -> bool {
-    remote(traceparent, tracestate).is_some_and(|parent| span.set_parent(parent).is_ok())
+    let parent = extract(traceparent, tracestate);
+    parent.span().span_context().is_valid() && span.set_parent(parent).is_ok()
 }
 
-/// A context around the sender's span, if `traceparent` is well-formed.
-pub(crate) fn remote(traceparent: Option<&str>, tracestate: Option<&str>) -> Option<Context> {
-    let headers = Headers {
-        traceparent: traceparent?,
-        tracestate,
-    };
-    let parent = TraceContextPropagator::new().extract_with_context(&Context::new(), &headers);
-    let valid = parent.span().span_context().is_valid();
-    valid.then_some(parent)
-}
+/// A context with nothing but the span that the headers name, if they do.
+pub(crate) fn extract(traceparent: Option<&str>, tracestate: Option<&str>) -> Context {
+    struct Headers<'a>([Option<&'a str>; 2]);
+    impl Extractor for Headers<'_> {
+        fn get(&self, key: &str) -> Option<&str> {
+            match key {
+                "traceparent" => self.0[0],
+                "tracestate" => self.0[1],
+                _ => None,
+            }
+        }
 
-struct Headers<'a> {
-    traceparent: &'a str,
-    tracestate: Option<&'a str>,
-}
-
-impl Extractor for Headers<'_> {
-    fn get(&self, key: &str) -> Option<&str> {
-        match key {
-            "traceparent" => Some(self.traceparent),
-            "tracestate" => self.tracestate,
-            _ => None,
+        fn keys(&self) -> Vec<&str> {
+            vec!["traceparent", "tracestate"]
         }
     }
+    let headers = Headers([traceparent, tracestate]);
+    TraceContextPropagator::new().extract_with_context(&Context::new(), &headers)
+}
 
-    fn keys(&self) -> Vec<&str> {
-        vec!["traceparent", "tracestate"]
-    }
+/// The `traceparent` of a span.
+pub(crate) fn format(span: &SpanContext) -> String {
+    format!(
+        "00-{}-{}-{:02x}",
+        span.trace_id(),
+        span.span_id(),
+        span.trace_flags() & TraceFlags::SAMPLED
+    )
+}
+
+/// The trace id within a `traceparent`, as it stands in logs; `None` if there is none.
+#[must_use]
+pub fn trace_id_of(traceparent: &str) -> Option<String> {
+    let context = extract(Some(traceparent), None);
+    let span = context.span().span_context().clone();
+    span.is_valid().then(|| span.trace_id().to_string())
 }
 
 /// Entering a span makes its context the current one.

@@ -1,7 +1,7 @@
 //! Where spans and metrics go: OTLP, as the standard `OTEL_*` variables have it.
 //!
 //! The exporters read most of these variables by themselves (endpoint, protocol, headers, timeout,
-//! compression, batch sizes, sampler). Decided here is only whether to export at all: unlike the
+//! compression, batch sizes, sampler). Decided here is whether to export at all: unlike the
 //! specification, not unless an endpoint or an exporter is named.
 
 use opentelemetry_otlp::tonic_types::transport::ClientTlsConfig;
@@ -13,6 +13,7 @@ use opentelemetry_sdk::metrics::{MeterProviderBuilder, SdkMeterProvider};
 use opentelemetry_sdk::trace::SdkTracerProvider;
 
 use crate::counted::{CountedMetrics, CountedSpans};
+use crate::variables::{self, BadVariable};
 
 /// Where each signal goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,6 +63,9 @@ pub enum ExportError {
         /// Its value.
         value: String,
     },
+    /// A variable has a value that can't be used.
+    #[error(transparent)]
+    Variable(#[from] BadVariable),
     /// The exporter refuses its configuration.
     #[error("configure the export of {signal}")]
     Build {
@@ -88,6 +92,7 @@ impl Export {
     /// # Errors
     /// When they ask for what is not there.
     pub fn from_variables(variable: impl Fn(&str) -> Option<String>) -> Result<Self, ExportError> {
+        variables::check(&variable)?;
         // An empty variable is an unset one, says the specification.
         let variable = |name: &str| variable(name).filter(|value| !value.is_empty());
         if variable("OTEL_SDK_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true")) {

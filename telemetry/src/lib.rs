@@ -7,11 +7,16 @@
 mod chain;
 mod context;
 mod counted;
+mod detached;
 mod export;
 mod log;
 mod metrics;
+mod process;
+mod pulse;
 mod resource;
+mod sending;
 mod spans;
+mod variables;
 
 use std::io::IsTerminal;
 use std::time::Duration;
@@ -28,11 +33,18 @@ use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 use tracing_subscriber::{EnvFilter, Layer, Registry as Spans};
 
 pub use chain::Chain;
-pub use context::{TraceContext, current_trace_context, set_parent, trace_id, traceparent};
+pub use context::{
+    TraceContext, current_trace_context, set_parent, trace_id, trace_id_of, traceparent,
+};
+pub use detached::{DetachedSpan, Joins};
 pub use export::{Destination, Export, ExportError, Transport};
 use log::Look;
-pub use metrics::{ExpositionError, bounds, exposition, meter};
+pub use metrics::{EXPOSITION, ExpositionError, bounds, exposition, meter, scrape};
+pub use process::tell_of_process;
+pub use pulse::Pulse;
+pub use sending::Sending;
 pub use spans::{EndedSpans, ended_spans, layer};
+pub use variables::BadVariable;
 
 /// As long as a process waits for its last spans and metrics to be taken.
 const FLUSHED_WITHIN: Duration = Duration::from_secs(5);

@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 use opentelemetry::metrics::Meter;
 use opentelemetry_prometheus::PrometheusExporter;
 use prometheus::{Registry, TextEncoder};
+use tokio::sync::Semaphore;
 
 /// The registry behind [`exposition`], once telemetry is set up.
 static REGISTRY: OnceLock<Registry> = OnceLock::new();
@@ -41,9 +42,35 @@ pub fn exposition() -> Result<String, ExpositionError> {
     Ok(TextEncoder::new().encode_to_string(&registry.gather())?)
 }
 
+/// The content type of [`exposition`].
+pub const EXPOSITION: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// As many scrapes at once: several Prometheus ask, and each for all that there is.
+static SCRAPES: Semaphore = Semaphore::const_new(2);
+
+/// [`exposition`] for whoever asks over the network: off the async threads, and two at once.
+///
+/// # Errors
+/// As [`exposition`], and [`ExpositionError::Busy`].
+pub async fn scrape() -> Result<String, ExpositionError> {
+    let place = SCRAPES.try_acquire().map_err(|_| ExpositionError::Busy)?;
+    let gathering = tokio::task::spawn_blocking(move || {
+        // Held until it is done, also if nobody waits for it any more.
+        let _place = place;
+        exposition()
+    });
+    gathering.await.map_err(|_| ExpositionError::Failed)?
+}
+
 /// Why there is no text.
 #[derive(Debug, thiserror::Error)]
 pub enum ExpositionError {
+    /// As many are being written as may be at once.
+    #[error("the metrics are being read by too many at once")]
+    Busy,
+    /// An instrument's callback panicked.
+    #[error("the metrics could not be gathered")]
+    Failed,
     /// [`crate::init`] was not called.
     #[error("telemetry is not set up")]
     NotSetUp,

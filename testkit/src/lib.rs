@@ -10,6 +10,7 @@
 
 mod child;
 mod database;
+mod measured;
 mod port;
 mod postgres;
 mod process;
@@ -17,15 +18,18 @@ mod program;
 mod redis;
 mod server;
 mod shared;
+mod spans;
 mod wait;
 
 pub use database::Database;
+pub use measured::Measured;
 pub use port::{free_listener, free_port};
 pub use postgres::{PostgresServer, PostgresStandby};
 pub use process::Process;
 pub use redis::RedisServer;
 pub use rustix::process::Signal;
 pub use shared::{SharedServer, postgres_url, redis_url};
+pub use spans::{Spans, attribute, spans};
 pub use wait::{Awaited, eventually};
 
 /// A random name for a test's own queue in a Redis that it shares.

@@ -28,6 +28,7 @@ use reqwest::header::{
     ACCEPT_ENCODING, ETAG, HeaderMap, HeaderName, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED,
 };
 use reqwest::{Client, Response, StatusCode};
+use tracing::Instrument;
 use url::{Host, Url};
 
 pub use config::{BadProxy, Config, ConfigError, Proxy};
@@ -44,6 +45,7 @@ use self::body::{Bounds, Received};
 use self::decode::ContentCoding;
 use self::redirect::Trail;
 use crate::spool::{Spool, Spools};
+use crate::trace;
 
 /// What to fetch.
 #[derive(Debug, Clone)]
@@ -198,7 +200,14 @@ impl Fetcher {
             if trail.is_home() {
                 headers.extend(credentials.clone());
             }
-            let response = self.ask_once(trail.here(), headers).await?;
+            let span = trace::get(trail.here(), trail.redirects());
+            let response = self
+                .ask_once(trail.here(), headers)
+                .instrument(span.clone())
+                .await
+                .inspect_err(|error| trace::fail(&span, &error.kind()))?;
+            trace::answered(&span, response.status());
+            drop(span);
             if !redirect::is_redirect(response.status()) {
                 return Ok((response, trail.moved_to()));
             }

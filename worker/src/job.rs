@@ -2,7 +2,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use apalis::prelude::Data;
 use entity::DbErr;
@@ -13,12 +13,15 @@ use entity::lease::{self, Ask, Begin, Begun, Held};
 use entity::run::Postponed;
 use futures::FutureExt;
 use queue::{Delivery, Producer, Push, SyncJob, TraceContext};
+use telemetry::{Joins, Sending};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 
 use crate::leases::Leases;
+use crate::metrics::Metrics;
 use crate::sync::{Synced, Tools, record_panic, sync_provider};
+use crate::trace;
 
 /// What every job of a process shares.
 #[derive(Debug)]
@@ -31,10 +34,11 @@ pub(crate) struct Context {
     pub(crate) producer: Producer,
     /// Fires when a stopping worker has waited long enough.
     pub(crate) deadline: CancellationToken,
+    pub(crate) metrics: Metrics,
 }
 
 /// How a job ended for its worker.
-enum Ended {
+pub(crate) enum Ended {
     /// There was nothing to begin.
     Stale,
     /// The run has its outcome.
@@ -50,38 +54,31 @@ enum Ended {
 /// Handles one job. It never fails: the database decides what is tried again, and when.
 pub(crate) async fn sync(
     job: SyncJob,
-    trace: TraceContext,
+    parent: TraceContext,
     delivery: Delivery,
     context: Data<Arc<Context>>,
 ) {
-    let span = tracing::info_span!(
-        "process",
-        otel.kind = "consumer",
-        otel.name = "process sync",
-        messaging.operation.type = "process",
-        messaging.message.id = %job.run,
-        fanfare.run = %job.run,
-        fanfare.provider = tracing::field::Empty,
-        fanfare.outcome = tracing::field::Empty,
-    );
+    let span = trace::process(job, &context.producer, &context.worker);
     telemetry::set_parent(
         &span,
-        trace.traceparent.as_deref(),
-        trace.tracestate.as_deref(),
+        parent.traceparent.as_deref(),
+        parent.tracestate.as_deref(),
     );
     handle(job, &delivery, &context).instrument(span).await;
 }
 
 async fn handle(job: SyncJob, delivery: &Delivery, context: &Context) {
     let db = &context.tools.db;
-    let asked = Instant::now();
+    let (asked, asked_at) = (Instant::now(), SystemTime::now());
     let ask = Ask {
         worker: &context.worker,
         lease: context.lease,
         politeness: context.politeness,
         holds_suspect: context.leases.hold_suspect(),
     };
-    let begun = match lease::begin(db, job.run, ask).await {
+    let span = trace::begin(db.kind());
+    let began = lease::begin(db, job.run, ask).instrument(span.clone());
+    let begun = match began.await {
         Ok(Begin::Begun(begun)) => begun,
         Ok(Begin::Postponed(reason)) => {
             tracing::debug!(run = %job.run, ?reason, "run is postponed");
@@ -89,13 +86,20 @@ async fn handle(job: SyncJob, delivery: &Delivery, context: &Context) {
         }
         Ok(Begin::Stale) => return tell(&Ended::Stale, &job.run, ""),
         Err(error) => {
+            span.record("otel.status_code", "ERROR");
+            trace::fail(&Span::current(), "database");
             tracing::warn!(error = %telemetry::Chain(&error), run = %job.run, "run could not be begun, it will be pushed again");
             return let_go(context, job.run).await;
         }
     };
+    drop(span);
+    trace::waited(job.run, asked_at, begun.queued_for);
     let provider = begun.provider.name.clone();
-    tracing::Span::current().record("fanfare.provider", &provider);
+    Span::current().record("fanfare.provider", &provider);
+    context.metrics.began(&begun);
+    let working = Instant::now();
     let ended = work(context, &begun, asked).await;
+    context.metrics.ended(&ended, working.elapsed());
     match ended {
         Ended::PutOff(reason) => {
             put_off(context, &begun.held, reason).await;
@@ -128,6 +132,7 @@ async fn work(context: &Context, begun: &Begun, asked: Instant) -> Ended {
     let synced = match synced {
         Ok(synced) => synced,
         Err(panic) => {
+            trace::fail(&Span::current(), "panic");
             let message = crate::panic_message(&*panic);
             record_panic(&context.tools, begun, &message).await
         }
@@ -140,6 +145,7 @@ async fn work(context: &Context, begun: &Begun, asked: Instant) -> Ended {
 }
 
 fn interrupted(error: &DbErr, begun: &Begun) -> Ended {
+    trace::fail(&Span::current(), "database");
     tracing::warn!(
         error = %telemetry::Chain(error),
         provider = begun.provider.name,
@@ -177,9 +183,14 @@ async fn after(context: &Context, begun: &Begun, ended: &Ended) {
     }
 }
 
+/// Pushes a run that waited for its turn; it goes on in its trace.
 async fn push(producer: &Producer, run: ToPush) {
-    let push = Push::of_run(run.id, run.traceparent);
-    if let Err(error) = producer.push(&[push]).await {
+    let joins = Joins::Parent(run.traceparent.as_deref());
+    let mut sending = Sending::begin(joins, producer.system(), producer.namespace(), &run.id);
+    sending.in_batch_of(1);
+    let traceparent = sending.traceparent().or(run.traceparent);
+    if let Err(error) = producer.push(&[Push::of_run(run.id, traceparent)]).await {
+        sending.fail(error.kind());
         tracing::debug!(error = %telemetry::Chain(&error), run = %run.id, "run could not be pushed, it will be pushed again");
     }
 }
@@ -252,13 +263,14 @@ fn tell(ended: &Ended, run: &uuid::Uuid, provider: &str) {
         }
         Ended::Recorded(finish) => finish.outcome.to_string(),
         Ended::Fenced => "fenced".to_owned(),
-        Ended::HandBack => "handed back".to_owned(),
+        Ended::HandBack => "handed_back".to_owned(),
         Ended::PutOff(reason) => {
+            Span::current().record("fanfare.outcome", "postponed");
             tracing::debug!(%run, provider, ?reason, "run is put off");
             return;
         }
     };
-    tracing::Span::current().record("fanfare.outcome", &outcome);
+    Span::current().record("fanfare.outcome", &outcome);
     match ended {
         Ended::Recorded(finish) => tell_recorded(finish, run, provider),
         _ => tracing::info!(%run, provider, outcome, "run left"),

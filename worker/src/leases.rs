@@ -60,6 +60,11 @@ impl Leases {
         self.entries(|entries| entries.values().any(|entry| entry.suspect))
     }
 
+    /// How many are held.
+    pub(crate) fn count(&self) -> usize {
+        self.entries(|entries| entries.len())
+    }
+
     fn entries<T>(&self, f: impl FnOnce(&mut HashMap<Uuid, Entry>) -> T) -> T {
         // A panic elsewhere leaves the map whole.
         f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
@@ -90,6 +95,7 @@ impl Leases {
                     cancel_taken(&held, &owned);
                     if due {
                         renewed = Some(Instant::now());
+                        signs.pulse.beat();
                     }
                 }
                 Err(error) if due && !held.is_empty() => {
@@ -113,6 +119,8 @@ pub(crate) struct Signs {
     pub(crate) worker: String,
     pub(crate) concurrency: usize,
     pub(crate) lease: Duration,
+    /// Beats with each of them that the database has taken.
+    pub(crate) pulse: telemetry::Pulse,
 }
 
 impl Signs {

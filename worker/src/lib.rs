@@ -9,8 +9,10 @@ pub mod fetch;
 pub mod format;
 mod job;
 mod leases;
+mod metrics;
 pub mod spool;
 mod sync;
+mod trace;
 pub mod visit;
 
 use std::any::Any;
@@ -27,6 +29,8 @@ use tokio_util::sync::CancellationToken;
 use fetch::Fetcher;
 use job::Context;
 use leases::{Leases, Signs};
+use metrics::Metrics;
+use opentelemetry::metrics::Meter;
 pub use sync::{
     Changed, Check, CheckError, Checked, Subject, Synced, Tools, check, record_panic, sync_provider,
 };
@@ -48,10 +52,14 @@ pub struct Config {
     pub format: format::Limits,
     /// How fetches treat a host, all workers together.
     pub politeness: Politeness,
+    /// Makes the instruments.
+    pub meter: Meter,
+    /// Beats when the database has taken a sign of life, which is four times in a lease.
+    pub pulse: telemetry::Pulse,
 }
 
 impl Config {
-    /// The defaults, under a name.
+    /// The defaults, under a name. What is measured goes where telemetry was set up to, before this.
     pub fn new(name: String) -> Self {
         Self {
             name,
@@ -61,6 +69,8 @@ impl Config {
             fetch: fetch::Config::default(),
             format: format::Limits::default(),
             politeness: Politeness::default(),
+            meter: telemetry::meter(),
+            pulse: telemetry::Pulse::default(),
         }
     }
 }
@@ -90,6 +100,7 @@ pub async fn run(
         leases: leases.clone(),
         producer: queue.producer(),
         deadline: CancellationToken::new(),
+        metrics: Metrics::new(&config.meter, config.concurrency, &leases),
     });
     let renewed = CancellationToken::new();
     // However this ends: what nobody works on must not look alive.
@@ -99,6 +110,7 @@ pub async fn run(
         worker: config.name.clone(),
         concurrency: config.concurrency,
         lease: config.lease,
+        pulse: config.pulse,
     };
     let renewal = tokio::spawn(leases.renew(signs, renewed.clone()));
     let consumer = queue.consumer(&config.name, config.concurrency, shutdown.clone());

@@ -6,6 +6,7 @@ mod read;
 mod report;
 mod spill;
 
+use std::borrow::Cow;
 use std::str::FromStr;
 use std::time::Instant;
 
@@ -14,12 +15,13 @@ use entity::lease::Begun;
 use entity::run::Outcome;
 use entity::{Database, DbErr, known, provider};
 use jiff::tz::TimeZone;
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 
 use self::read::{Read, ReadError, Reading, Source};
 use self::report::Report;
 use crate::fetch::{self, Answer, Feed, FetchError, Fetched, Fetcher};
 use crate::format::{self, Format, PARSER_REVISION, UnknownFormat};
+use crate::trace;
 
 pub use check::{Changed, Check, CheckError, Checked, Subject, check};
 
@@ -64,6 +66,20 @@ enum SyncError {
     ReadBack(#[source] std::io::Error),
 }
 
+impl SyncError {
+    /// The failure in one of few words, for spans.
+    fn kind(&self) -> Cow<'static, str> {
+        match self {
+            Self::Fetch(error) => error.kind(),
+            Self::Read(error) => error.kind().into(),
+            Self::Format(_) => "unknown_format".into(),
+            Self::TimeZone { .. } => "unknown_time_zone".into(),
+            Self::Database(_) => "database".into(),
+            Self::ReadBack(_) => "spool".into(),
+        }
+    }
+}
+
 /// Syncs the provider of a run that has begun, and records the outcome.
 ///
 /// # Errors
@@ -75,6 +91,7 @@ pub async fn sync_provider(tools: &Tools, begun: &Begun) -> Result<Synced, DbErr
         Ok(changes) => changes,
         Err(SyncError::Database(error)) => return Err(error),
         Err(error) => {
+            trace::fail(&Span::current(), &error.kind());
             report.fail(&error);
             Changes::default()
         }
@@ -86,7 +103,9 @@ pub async fn sync_provider(tools: &Tools, begun: &Begun) -> Result<Synced, DbErr
         Ok(synced) => Ok(synced),
         Err(CommitError::Database(error)) => Err(error),
         Err(CommitError::Source(error)) => {
-            report.fail(&SyncError::ReadBack(error));
+            let error = SyncError::ReadBack(error);
+            trace::fail(&Span::current(), &error.kind());
+            report.fail(&error);
             let finish = report.finish(&begun.provider, begun.at + started.elapsed());
             record_failure(tools, begun, finish).await
         }
@@ -115,17 +134,24 @@ async fn record_failure(tools: &Tools, begun: &Begun, finish: Finish) -> Result<
 async fn record(
     tools: &Tools,
     begun: &Begun,
-    finish: Finish,
+    mut finish: Finish,
     changes: &Changes,
 ) -> Result<Synced, CommitError> {
+    let started = Instant::now();
     let counts = &finish.counts;
-    let span = tracing::info_span!(
-        "store",
-        fanfare.rows = counts.new + counts.changed + counts.gone + counts.returned
-    );
+    let rows = counts.new + counts.changed + counts.gone + counts.returned;
+    let span = trace::store(tools.db.kind(), rows);
     let committed = commit(&tools.db, &begun.held, &finish, changes)
-        .instrument(span)
-        .await?;
+        .instrument(span.clone())
+        .await
+        .inspect_err(|error| {
+            let kind = match error {
+                CommitError::Database(_) => "database",
+                CommitError::Source(_) => "spool",
+            };
+            trace::fail(&span, kind);
+        })?;
+    finish.durations.store = Some(started.elapsed());
     Ok(match committed {
         Committed::Yes(_) => Synced::Recorded(Box::new(finish)),
         Committed::Fenced => Synced::Fenced,
@@ -173,23 +199,18 @@ async fn compare(
     provider: &provider::Model,
     source: Source,
 ) -> Result<Read, SyncError> {
-    let span = tracing::info_span!("parse", fanfare.bytes = source.body.len());
+    let span = trace::parse(source.body.len());
     let reading = span.in_scope(|| Reading::start(source));
     drop(span);
-    let span = tracing::info_span!(
-        "compare",
-        fanfare.known = tracing::field::Empty,
-        fanfare.different = tracing::field::Empty
-    );
     async {
         let known = known::of_provider(&tools.db, provider.id).await?;
-        let span = tracing::Span::current();
+        let span = Span::current();
         span.record("fanfare.known", known.len());
         let read = reading.finish(known).await?;
         span.record("fanfare.different", read.compared.differing.len());
         Ok(read)
     }
-    .instrument(span)
+    .instrument(trace::compare())
     .await
 }
 
@@ -220,8 +241,18 @@ async fn fetch(
         etag: provider.etag.as_deref().filter(|_| remembered),
         last_modified: provider.last_modified.as_deref().filter(|_| remembered),
     };
-    let span = tracing::info_span!("fetch", server.address = provider.host);
-    tools.http.fetch(&request).instrument(span).await
+    let span = trace::fetch(&provider.host);
+    let fetched = tools.http.fetch(&request).instrument(span.clone()).await;
+    match &fetched {
+        Ok(fetched) => {
+            span.record("fanfare.wire_bytes", fetched.wire);
+            if let Answer::Feed(feed) = &fetched.answer {
+                span.record("fanfare.bytes", feed.body.len());
+            }
+        }
+        Err(error) => trace::fail(&span, &error.kind()),
+    }
+    fetched
 }
 
 fn memory(feed: &Feed) -> Memory {

@@ -1,7 +1,5 @@
 //! Runs whose workers are gone: taken over, or back in the queue.
 
-use std::collections::HashMap;
-
 use chrono::{DateTime, Utc};
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, FromQueryResult};
 use uuid::Uuid;
@@ -143,27 +141,23 @@ async fn take_over(tx: &DatabaseTransaction, lost: &[Lost]) -> Result<Vec<ToPush
         .filter(|lost| lost.crashes < MOST_CRASHES)
         .collect();
     let providers: Vec<i64> = again.iter().map(|lost| lost.provider_id).collect();
-    let runs = enqueue(tx, &providers, None).await?;
-    let by_provider: HashMap<i64, Uuid> = runs.iter().map(|(run, id)| (*id, *run)).collect();
+    // Each stays in the trace of the run that it takes over from.
+    let mut traces = again.iter().map(|lost| lost.traceparent.clone());
+    let enqueued = enqueue(tx, &providers, &mut |_| traces.next().flatten()).await?;
     let dialect = Dialect::of(tx);
-    let mut pushes = Vec::new();
-    for lost in again {
-        let run = by_provider[&lost.provider_id];
+    for (lost, (run, _)) in again.iter().zip(&enqueued.runs) {
+        let run = *run;
         let sql = "INSERT INTO fan_out_run (fan_out_id, run_id) \
                    SELECT m.fan_out_id, $1 FROM fan_out_run m JOIN fan_out f ON f.id = m.fan_out_id \
                    WHERE m.run_id = $2 AND f.closed_at IS NULL";
         tx.execute_raw(dialect.statement(sql, vec![run.into(), lost.id.into()]))
             .await?;
-        let sql = "UPDATE run SET traceparent = $2, \
-                   accept_gone = (SELECT l.accept_gone FROM run l WHERE l.id = $3) WHERE id = $1";
-        let values = vec![run.into(), lost.traceparent.clone().into(), lost.id.into()];
+        let sql = "UPDATE run SET accept_gone = (SELECT l.accept_gone FROM run l WHERE l.id = $2) \
+                   WHERE id = $1";
+        let values = vec![run.into(), lost.id.into()];
         tx.execute_raw(dialect.statement(sql, values)).await?;
-        pushes.push(ToPush {
-            id: run,
-            traceparent: lost.traceparent.clone(),
-        });
     }
-    Ok(pushes)
+    Ok(enqueued.to_push())
 }
 
 /// Puts every running run back to the queue and makes every queued one due for a push: for the

@@ -3,7 +3,8 @@
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, FromQueryResult};
 use uuid::Uuid;
 
-use super::{ToPush, enqueue, join, to_push};
+use super::trace::{FanOut, Trace, of_fan_out};
+use super::{Enqueued, ToPush, enqueue, join};
 use crate::Database;
 use crate::dialect::Dialect;
 
@@ -15,15 +16,27 @@ struct Request {
     accept_gone: bool,
 }
 
-/// Takes up to `limit` requested syncs: a provider that is being synced already lends its run to
-/// the fan-out, any other that is neither paused nor retired is claimed, due or not. One that is to
-/// accept what is gone waits until a run under way without that leave is over. A fan-out whose
-/// requests are all taken is sealed. Gives the runs that are new, or `None` if nothing was
-/// requested.
+/// [`take_requests_traced`] for fan-outs whose runs have their own trace context.
 ///
 /// # Errors
 /// Whatever the database answers; nothing is taken then.
 pub async fn take_requests(db: &Database, limit: u64) -> Result<Option<Vec<ToPush>>, DbErr> {
+    take_requests_traced(db, limit, &mut of_fan_out).await
+}
+
+/// Takes up to `limit` requested syncs: a provider that is being synced already lends its run to
+/// the fan-out, any other that is neither paused nor retired is claimed, due or not. One that is to
+/// accept what is gone waits until a run under way without that leave is over. A fan-out whose
+/// requests are all taken is sealed. Gives the runs that are new, each with the trace context that
+/// `trace` gave it, or `None` if nothing was requested.
+///
+/// # Errors
+/// Whatever the database answers; nothing is taken then.
+pub async fn take_requests_traced(
+    db: &Database,
+    limit: u64,
+    trace: &mut Trace<'_>,
+) -> Result<Option<Vec<ToPush>>, DbErr> {
     let tx = db.begin().await?;
     let dialect = Dialect::of(&tx);
     let sql = format!(
@@ -61,8 +74,8 @@ pub async fn take_requests(db: &Database, limit: u64) -> Result<Option<Vec<ToPus
             providers: &providers,
             accept_gone,
         };
-        let claimed = claim_or_join(&tx, &wanted).await?;
-        pushes.extend(to_push(&claimed, traceparent.as_deref()));
+        let claimed = claim_or_join(&tx, &wanted, trace).await?;
+        pushes.extend(claimed.to_push());
     }
     seal_taken(&tx, &fan_outs).await?;
     tx.commit().await?;
@@ -86,7 +99,8 @@ struct Wanted<'a> {
 async fn claim_or_join(
     tx: &DatabaseTransaction,
     wanted: &Wanted<'_>,
-) -> Result<Vec<(Uuid, i64)>, DbErr> {
+    trace: &mut Trace<'_>,
+) -> Result<Enqueued, DbErr> {
     let dialect = Dialect::of(tx);
     let sql = format!(
         "SELECT id, current_run FROM provider WHERE id {} AND retired_at IS NULL \
@@ -108,14 +122,20 @@ async fn claim_or_join(
         .iter()
         .filter_map(|provider| Some((provider.current_run?, provider.id)))
         .collect();
-    let claimed = enqueue(tx, &free, wanted.traceparent).await?;
+    let fan_out = FanOut {
+        id: wanted.fan_out,
+        traceparent: wanted.traceparent,
+        runs: members_of(tx, wanted.fan_out).await?,
+    };
+    let claimed = enqueue(tx, &free, &mut fan_out.traces(trace)).await?;
     let waits = if wanted.accept_gone {
-        let runs: Vec<Uuid> = claimed.iter().chain(&running).map(|run| run.0).collect();
+        let runs = claimed.runs.iter().chain(&running);
+        let runs: Vec<Uuid> = runs.map(|run| run.0).collect();
         give_leave(tx, &runs).await?
     } else {
         Vec::new()
     };
-    let (members, providers) = members(wanted, &claimed, &running, &waits);
+    let (members, providers) = members(wanted, &claimed.runs, &running, &waits);
     join(tx, wanted.fan_out, &members).await?;
     let sql = format!(
         "DELETE FROM fan_out_request WHERE fan_out_id = $1 AND provider_id {}",
@@ -124,6 +144,15 @@ async fn claim_or_join(
     let values = vec![wanted.fan_out.into(), dialect.numbers(&providers)];
     tx.execute_raw(dialect.statement(sql, values)).await?;
     Ok(claimed)
+}
+
+/// How many runs a fan-out has. What another scheduler is adding at this moment is not seen.
+async fn members_of(tx: &DatabaseTransaction, fan_out: Uuid) -> Result<u64, DbErr> {
+    let sql = "SELECT count(*) FROM fan_out_run WHERE fan_out_id = $1";
+    let statement = Dialect::of(tx).statement(sql, vec![fan_out.into()]);
+    let row = tx.query_one_raw(statement).await?;
+    let count: i64 = row.map_or(Ok(0), |row| row.try_get_by_index(0))?;
+    Ok(count.unsigned_abs())
 }
 
 /// The runs that belong to the fan-out now, and the providers whose requests are taken. `waits` are

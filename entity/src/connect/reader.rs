@@ -59,6 +59,11 @@ impl Reader {
         Dialect::of(&self.db)
     }
 
+    /// Connections between two questions, which the pool takes for used.
+    pub(super) fn resting(&self) -> usize {
+        self.kept.as_ref().map_or(0, |kept| kept.resting().len())
+    }
+
     /// Gives the pool back what rests.
     pub(super) fn rest(&self) {
         if let Some(kept) = &self.kept {

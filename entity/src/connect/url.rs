@@ -13,6 +13,17 @@ pub enum Kind {
     Sqlite,
 }
 
+impl Kind {
+    /// As OpenTelemetry names databases.
+    #[must_use]
+    pub fn system_name(self) -> &'static str {
+        match self {
+            Self::Postgres => "postgresql",
+            Self::Sqlite => "sqlite",
+        }
+    }
+}
+
 /// A database's address. Prints without its password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct DatabaseUrl(String);

@@ -1,5 +1,6 @@
 //! Every fan-out closes in the end.
 
+use entity::claim;
 use entity::commit::{Changes, Finish, commit};
 use entity::fan_out::{self, close_finished, failures, progress, seal};
 use entity::run::Outcome;
@@ -10,6 +11,8 @@ use crate::world::{World, bare, creating, finish};
 
 on_both_databases!(
     a_fan_out_closes_when_it_is_sealed_and_its_last_run_is_over,
+    what_was_closed_is_told_once_with_its_length_and_its_runs,
+    one_without_a_run_ended_when_it_was_sealed,
     one_that_its_scheduler_abandoned_is_sealed_later,
     progress_and_failures_tell_how_it_went,
     nobody_knows_a_fan_out_that_was_never_made,
@@ -25,13 +28,80 @@ async fn a_fan_out_closes_when_it_is_sealed_and_its_last_run_is_over(world: Worl
     world.commit(&a, &Changes::default()).await;
     let b = world.begun("b").await;
     seal(&world.db, id).await.unwrap();
-    assert_eq!(close_finished(&world.db, MINUTE_MS).await.unwrap(), 0);
+    assert_eq!(close_finished(&world.db, MINUTE_MS).await.unwrap().len(), 0);
     world.commit(&b, &Changes::default()).await;
-    assert_eq!(close_finished(&world.db, MINUTE_MS).await.unwrap(), 1);
+    assert_eq!(close_finished(&world.db, MINUTE_MS).await.unwrap().len(), 1);
     let row = world.fan_out(id).await;
     assert!(row.closed_at >= row.sealed_at && row.sealed_at.is_some());
-    assert_eq!(close_finished(&world.db, MINUTE_MS).await.unwrap(), 0);
+    assert_eq!(close_finished(&world.db, MINUTE_MS).await.unwrap().len(), 0);
     assert_eq!(world.fan_out(id).await, row);
+}
+
+async fn what_was_closed_is_told_once_with_its_length_and_its_runs(world: World) {
+    const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    world.add(&["a", "b", "c"]).await;
+    let id = Uuid::now_v7();
+    let claimed = claim::claim_due(&world.db, id, Some(TRACE), 10).await;
+    assert_eq!(claimed.unwrap().unwrap().len(), 3);
+    for (name, outcome) in [
+        ("a", Outcome::Stored),
+        ("b", Outcome::Failed),
+        ("c", Outcome::Failed),
+    ] {
+        let begun = world.begun(name).await;
+        let ended = Finish {
+            outcome,
+            ..finish(&begun)
+        };
+        commit(&world.db, &begun.held, &ended, &Changes::default())
+            .await
+            .unwrap();
+    }
+    seal(&world.db, id).await.unwrap();
+    // It took seven seconds, and nobody has closed it for another three.
+    for sql in [
+        format!("UPDATE fan_out SET started_at = {}", world.in_seconds(-10)),
+        format!("UPDATE run SET finished_at = {}", world.in_seconds(-3)),
+    ] {
+        world.execute(&sql, vec![]).await;
+    }
+    let closed = close_finished(&world.db, MINUTE_MS).await.unwrap();
+    let [closed] = closed.as_slice() else {
+        panic!("{closed:?}")
+    };
+    assert_eq!((closed.id, closed.trigger), (id, fan_out::Trigger::Tick));
+    assert_eq!(closed.traceparent.as_deref(), Some(TRACE));
+    assert_eq!((closed.runs, closed.failed), (3, 2));
+    assert_eq!(closed.started_at, world.fan_out(id).await.started_at);
+    // The instants were written by two statements.
+    let (duration, ago) = (
+        closed.duration.as_secs_f64(),
+        closed.ended_ago.as_secs_f64(),
+    );
+    assert!((6.9..8.0).contains(&duration), "{closed:?}");
+    assert!((3.0..30.0).contains(&ago), "{closed:?}");
+    assert_eq!(close_finished(&world.db, MINUTE_MS).await.unwrap(), []);
+}
+
+async fn one_without_a_run_ended_when_it_was_sealed(world: World) {
+    world.add(&["a"]).await;
+    let request = fan_out::Request {
+        trigger: fan_out::Trigger::Command,
+        traceparent: None,
+        providers: &[],
+        accept_gone: false,
+    };
+    let id = fan_out::request(&world.db, request).await.unwrap();
+    let sql = format!(
+        "UPDATE fan_out SET started_at = {}, sealed_at = {}",
+        world.in_seconds(-10),
+        world.in_seconds(-5)
+    );
+    world.execute(&sql, vec![]).await;
+    let closed = close_finished(&world.db, MINUTE_MS).await.unwrap();
+    assert_eq!((closed[0].id, closed[0].runs), (id, 0));
+    assert_eq!(closed[0].duration.as_secs(), 5);
+    assert_eq!(closed[0].trigger, fan_out::Trigger::Command);
 }
 
 async fn one_that_its_scheduler_abandoned_is_sealed_later(world: World) {
@@ -40,11 +110,11 @@ async fn one_that_its_scheduler_abandoned_is_sealed_later(world: World) {
     world.claim_for(id, 10).await;
     let begun = world.begun("a").await;
     world.commit(&begun, &Changes::default()).await;
-    assert_eq!(close_finished(&world.db, MINUTE_MS).await.unwrap(), 0);
+    assert_eq!(close_finished(&world.db, MINUTE_MS).await.unwrap().len(), 0);
     assert_eq!(world.fan_out(id).await.sealed_at, None);
     let sql = format!("UPDATE fan_out SET started_at = {}", world.in_seconds(-61));
     world.execute(&sql, vec![]).await;
-    assert_eq!(close_finished(&world.db, MINUTE_MS).await.unwrap(), 1);
+    assert_eq!(close_finished(&world.db, MINUTE_MS).await.unwrap().len(), 1);
     let row = world.fan_out(id).await;
     assert!(row.sealed_at.is_some() && row.closed_at.is_some());
 }

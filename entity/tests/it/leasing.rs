@@ -27,6 +27,8 @@ on_both_databases!(
 async fn a_run_begins_once_however_often_it_is_delivered(world: World) {
     world.add(&["acme"]).await;
     let run = world.claim(1).await[0];
+    let sql = format!("UPDATE run SET queued_at = {}", world.in_seconds(-90));
+    world.execute(&sql, vec![]).await;
     let begun = world.begin(run).await.unwrap();
     let provider = world.provider("acme").await;
     assert_eq!(begun.provider, provider);
@@ -46,6 +48,9 @@ async fn a_run_begins_once_however_often_it_is_delivered(world: World) {
         (row.started_at, row.queued_at),
         (Some(begun.at), begun.queued_at)
     );
+    let waited = begun.at - begun.queued_at;
+    assert_eq!(begun.queued_for, waited.to_std().unwrap());
+    assert!(begun.queued_for.as_secs() >= 90);
     assert_eq!(
         row.lease_until.unwrap() - begun.at,
         chrono::TimeDelta::seconds(20)

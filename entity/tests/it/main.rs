@@ -23,6 +23,7 @@ mod leasing;
 mod life;
 mod logging;
 mod marks;
+mod overviewing;
 mod paging;
 mod plans;
 mod providers;

@@ -151,3 +151,36 @@ async fn what_is_known_of_a_provider_is_read_by_an_index_of_its_own_events() {
     assert!(plan.contains("event_by_provider"), "{plan}");
     assert!(!plan.contains("Seq Scan"), "{plan}");
 }
+
+/// Beside many runs that are over, a look at the whole reads the providers, the open runs and those
+/// of the last minute.
+#[tokio::test]
+async fn a_look_at_the_whole_reads_no_run_that_is_long_over() {
+    let world = patient().await;
+    let insert = "INSERT INTO provider (name, url, host, format, interval_ms, timezone, timeout_ms, \
+         created_at, next_due_at, late_at, last_success_at, consecutive_failures) \
+         SELECT 'provider-' || n, 'http://127.0.0.1:9/', 'host', 'plan-list', 900000, 'UTC', 30000, \
+         now(), now(), now(), now() - make_interval(secs => n), n % 10 \
+         FROM generate_series(1, 10000) n";
+    world.execute(insert, vec![]).await;
+    let over = "INSERT INTO run (id, provider_id, token, state, outcome, queued_at, started_at, \
+         finished_at, worker) \
+         SELECT gen_random_uuid(), 1 + n % 10000, 1, 'finished', 'failed', at, at, at, 'w' \
+         FROM (SELECT n, now() - make_interval(secs => 100 + n) AS at \
+               FROM generate_series(1, 300000) n) r";
+    world.execute(over, vec![]).await;
+    let open = "INSERT INTO run (id, provider_id, token, state, queued_at, next_push_at) \
+         SELECT gen_random_uuid(), id, 2, 'queued', now(), now() FROM provider";
+    world.execute(open, vec![]).await;
+    analyze(&world).await;
+    let lease = std::time::Duration::from_secs(20);
+    let begun = std::time::Instant::now();
+    let before = read(&world).await;
+    let seen = entity::overview::overview(&world.db, lease).await.unwrap();
+    let took = begun.elapsed();
+    let rows = read(&world).await - before;
+    assert_eq!((seen.queued, seen.staleness.providers()), (10_000, 10_000));
+    assert_eq!(seen.breakers.half_open, 5_000);
+    // Each provider and each open run, by row and by index entry, and a few runs of the broken ones.
+    assert!(rows < 60_000, "{rows} rows and index entries, {took:?}");
+}

@@ -68,7 +68,10 @@ async fn a_fan_out_closes_only_after_the_takeover(world: World) {
     reap(&world.db, 10).await.unwrap();
 
     assert_eq!(
-        fan_out::close_finished(&world.db, MINUTE_MS).await.unwrap(),
+        fan_out::close_finished(&world.db, MINUTE_MS)
+            .await
+            .unwrap()
+            .len(),
         0
     );
     let progress = async || {
@@ -80,7 +83,10 @@ async fn a_fan_out_closes_only_after_the_takeover(world: World) {
     let takeover = world.begun("acme").await;
     world.commit(&takeover, &Changes::default()).await;
     assert_eq!(
-        fan_out::close_finished(&world.db, MINUTE_MS).await.unwrap(),
+        fan_out::close_finished(&world.db, MINUTE_MS)
+            .await
+            .unwrap()
+            .len(),
         1
     );
     let now = progress().await;

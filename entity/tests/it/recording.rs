@@ -49,6 +49,7 @@ async fn the_run_and_its_provider_record_the_end(world: World) {
             fetch: Some(Duration::from_millis(11)),
             parse: Some(Duration::from_millis(12)),
             compare: Some(Duration::from_millis(13)),
+            store: None,
         },
         wire_bytes: Some(321),
         remember: Remember::Replace(memory),

@@ -93,7 +93,10 @@ async fn paused_and_retired_providers_are_left_out_and_the_fan_out_closes(world:
     assert_eq!(pushes, Some(vec![]));
     assert_eq!(world.count("run").await, 0);
     assert_eq!(
-        fan_out::close_finished(&world.db, MINUTE_MS).await.unwrap(),
+        fan_out::close_finished(&world.db, MINUTE_MS)
+            .await
+            .unwrap()
+            .len(),
         1
     );
     let now = progress(&world, fan_out).await;

@@ -168,6 +168,7 @@ fn scheduler_config(options: &SchedulerOptions, lease: &LeaseOptions) -> schedul
             runs: options.keep_runs,
             changes: options.keep_changes,
         },
+        trace_children: options.trace_children,
         ..scheduler::Config::default()
     }
 }

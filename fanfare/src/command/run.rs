@@ -87,6 +87,7 @@ async fn show(options: RunShow) -> anyhow::Result<()> {
     if options.json {
         let shown = Shown {
             provider: &provider,
+            trace_id: trace_id(&findings.run),
             findings: &findings,
         };
         return show::json(&shown);
@@ -99,8 +100,14 @@ async fn show(options: RunShow) -> anyhow::Result<()> {
 #[derive(Serialize)]
 struct Shown<'a> {
     provider: &'a str,
+    trace_id: Option<String>,
     #[serde(flatten)]
     findings: &'a Findings,
+}
+
+/// The trace to look for where traces are kept, as the run's lines in the log have it.
+fn trace_id(run: &Model) -> Option<String> {
+    telemetry::trace_id_of(run.traceparent.as_deref()?)
 }
 
 fn pairs(provider: &str, run: &Model) -> Vec<(&'static str, String)> {
@@ -138,7 +145,7 @@ fn pairs(provider: &str, run: &Model) -> Vec<(&'static str, String)> {
         ("parse", ms(run.parse_ms)),
         ("compare", ms(run.compare_ms)),
         ("store", ms(run.store_ms)),
-        ("trace", or_none(run.traceparent.clone())),
+        ("trace", or_none(trace_id(run))),
         ("error", or_none(run.error.clone())),
     ]
 }

@@ -19,24 +19,15 @@ use crate::{show, start};
 /// Asks, and with `--wait` follows.
 pub(crate) async fn run(options: Sync) -> anyhow::Result<ExitCode> {
     let db = start::database(&options.database).await?;
-    // The trace that the fan-out's runs belong to.
-    let span = tracing::info_span!("sync", otel.name = "fan-out");
-    let asked = ask(&options, &db).instrument(span).await;
+    let done = sync(&options, &db).await;
     db.close().await;
-    asked
+    done
 }
 
-async fn ask(options: &Sync, db: &Database) -> anyhow::Result<ExitCode> {
+async fn sync(options: &Sync, db: &Database) -> anyhow::Result<ExitCode> {
     let providers = providers(options, db).await?;
-    let traceparent = telemetry::traceparent();
     let ids: Vec<i64> = providers.iter().map(|provider| provider.id).collect();
-    let request = fan_out::Request {
-        trigger: Trigger::Command,
-        traceparent: traceparent.as_deref(),
-        providers: &ids,
-        accept_gone: options.accept_gone,
-    };
-    let fan_out = fan_out::request(db, request).await?;
+    let fan_out = request(db, &ids, options.accept_gone).await?;
     if !options.wait {
         if options.json {
             show::json(&json!({ "fan_out": fan_out, "providers": ids.len() }))?;
@@ -48,6 +39,35 @@ async fn ask(options: &Sync, db: &Database) -> anyhow::Result<ExitCode> {
     }
     let progress = follow(options, db, fan_out, ids.len() as u64).await?;
     report(options, db, fan_out, progress, ids.len()).await
+}
+
+/// Asks for a fan-out, in the span that its trace begins with. It ends with that, however long the
+/// command follows: whoever interrupts it would take the span along.
+async fn request(db: &Database, providers: &[i64], accept_gone: bool) -> anyhow::Result<Uuid> {
+    let span = tracing::info_span!(
+        "request fan-out",
+        otel.status_code = tracing::field::Empty,
+        fanfare.fan_out = tracing::field::Empty,
+        fanfare.trigger = Trigger::Command.name(),
+        fanfare.providers = providers.len(),
+    );
+    async {
+        let traceparent = telemetry::traceparent();
+        let request = fan_out::Request {
+            trigger: Trigger::Command,
+            traceparent: traceparent.as_deref(),
+            providers,
+            accept_gone,
+        };
+        let span = tracing::Span::current();
+        let fan_out = fan_out::request(db, request).await.inspect_err(|_| {
+            span.record("otel.status_code", "ERROR");
+        })?;
+        span.record("fanfare.fan_out", tracing::field::display(fan_out));
+        Ok(fan_out)
+    }
+    .instrument(span)
+    .await
 }
 
 async fn providers(options: &Sync, db: &Database) -> anyhow::Result<Vec<provider::Model>> {

@@ -23,7 +23,7 @@ use apalis_redis::Config;
 use deadpool_redis::{Manager, Pool, PoolError, Runtime};
 use redis::{AsyncConnectionConfig, Client, RedisError, aio::MultiplexedConnection};
 
-use crate::{Depth, QueueConfig, RedisUrl};
+use crate::{Depth, PoolUse, QueueConfig, RedisUrl};
 
 pub(crate) use source::RedisSource;
 
@@ -84,6 +84,10 @@ impl Redis {
         })
     }
 
+    pub(crate) fn namespace(&self) -> &str {
+        &self.config.namespace
+    }
+
     pub(crate) async fn ping(&self) -> Result<(), ReachError> {
         let mut connection = self.connection().await?;
         let answer = redis::cmd("PING").query_async(&mut connection).await;
@@ -105,6 +109,15 @@ impl Redis {
             .await;
         let (waiting, in_flight) = self.trusted(answer)?;
         Ok(Depth { waiting, in_flight })
+    }
+
+    pub(crate) fn pool_use(&self) -> PoolUse {
+        let status = self.pool.status();
+        PoolUse {
+            used: status.size.saturating_sub(status.available) as u64,
+            idle: status.available.min(status.size) as u64,
+            max: status.max_size as u64,
+        }
     }
 
     /// A connection of the pool that has just answered. It is multiplexed: the clone leaves its

@@ -94,6 +94,7 @@ async fn an_outage_is_one_warning_and_one_line_when_it_ends() {
             log.count("queue does not answer") == outage
         })
         .await;
+        assert!(!queue.answers());
         // Time for several more tries, which say nothing.
         tokio::time::sleep(Duration::from_secs(1)).await;
         world.server().start_again().await;
@@ -102,6 +103,7 @@ async fn an_outage_is_one_warning_and_one_line_when_it_ends() {
             log.count("queue answers again") == outage
         })
         .await;
+        assert!(queue.answers());
     }
     worker.stop().await;
     assert_eq!(log.count("WARN queue"), 2, "{}", log.text());

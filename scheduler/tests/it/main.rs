@@ -8,6 +8,7 @@ mod outage;
 mod pushing;
 mod reaping;
 mod role;
+mod traces;
 mod world;
 
 /// Makes each function a test on PostgreSQL and one on SQLite.

@@ -142,13 +142,18 @@ impl World {
 
     /// An operator's request for a sync of each provider.
     pub(crate) async fn request(&self, numbers: &[usize]) -> Uuid {
+        self.request_in(numbers, None).await
+    }
+
+    /// The same within a trace.
+    pub(crate) async fn request_in(&self, numbers: &[usize], traceparent: Option<&str>) -> Uuid {
         let mut providers = Vec::new();
         for number in numbers {
             providers.push(self.provider(*number).await.id);
         }
         let request = fan_out::Request {
             trigger: fan_out::Trigger::Api,
-            traceparent: None,
+            traceparent,
             providers: &providers,
             accept_gone: false,
         };

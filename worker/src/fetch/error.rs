@@ -1,5 +1,6 @@
 //! What can go wrong in a fetch, in words that an operator understands.
 
+use std::borrow::Cow;
 use std::error::Error;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -218,6 +219,35 @@ impl FetchError {
             Self::Status { status, .. } => Some(*status),
             _ => None,
         }
+    }
+
+    /// The failure in one of few words, for spans: the HTTP status, if that is the failure.
+    pub fn kind(&self) -> Cow<'static, str> {
+        let kind = match self {
+            Self::Status { status, .. } => return status.to_string().into(),
+            Self::Address(_) => "address",
+            Self::Forbidden { .. } => "forbidden_address",
+            Self::Credentials(_) => "credentials",
+            Self::Dns { .. } => "dns",
+            Self::DnsTimeout { .. } => "dns_timeout",
+            Self::Connect { .. } => "connect",
+            Self::ConnectTimeout { .. } => "connect_timeout",
+            Self::FirstByteTimeout { .. } => "first_byte_timeout",
+            Self::IdleTimeout { .. } => "idle_timeout",
+            Self::TotalTimeout { .. } => "total_timeout",
+            Self::HeadersTooLarge { .. } => "headers_too_large",
+            Self::WireTooLarge { .. } => "wire_too_large",
+            Self::BodyTooLarge { .. } => "body_too_large",
+            Self::RatioTooLarge { .. } => "ratio_too_large",
+            Self::Redirect(_) => "redirect",
+            Self::UnknownCoding { .. } | Self::SeveralCodings => "content_coding",
+            Self::Decode { .. } => "decode",
+            Self::Body { .. } => "body",
+            Self::Spool(_) => "spool",
+            Self::Interrupted => "interrupted",
+            Self::Exchange { .. } => "exchange",
+        };
+        kind.into()
     }
 
     /// Whether nobody was reached: a fault of some network or machine, most likely for a moment.

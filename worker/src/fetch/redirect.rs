@@ -63,6 +63,11 @@ impl Trail {
         &self.visited[self.visited.len() - 1]
     }
 
+    /// How many were followed.
+    pub(super) fn redirects(&self) -> usize {
+        self.visited.len() - 1
+    }
+
     /// Goes where the answer leads.
     pub(super) fn follow(
         &mut self,

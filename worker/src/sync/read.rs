@@ -16,6 +16,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::compare::{Compared, Comparison};
 use crate::format::{self, Batch, Format, Item, ParseError};
 use crate::spool::{Spool, SpoolError, SpoolReader, Spools};
+use crate::trace;
 
 /// A feed, and where it stands in time.
 #[derive(Debug)]
@@ -56,6 +57,17 @@ pub(crate) enum ReadError {
     Panic(String),
 }
 
+impl ReadError {
+    /// The failure in one of few words, for spans.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Self::Parse(_) => "parse",
+            Self::Spool(_) => "spool",
+            Self::Panic(_) => "panic",
+        }
+    }
+}
+
 /// A reading under way, which waits for what is known before it compares. Dropping it stops it soon.
 pub(crate) struct Reading {
     known: oneshot::Sender<Known>,
@@ -70,8 +82,12 @@ impl Reading {
         let stopped = stop.clone();
         let (known, awaited) = oneshot::channel();
         let span = tracing::Span::current();
-        let task =
-            tokio::task::spawn_blocking(move || span.in_scope(|| read(&source, awaited, &stopped)));
+        let task = tokio::task::spawn_blocking(move || {
+            span.in_scope(|| {
+                read(&source, awaited, &stopped)
+                    .inspect_err(|error| trace::fail(&span, error.kind()))
+            })
+        });
         Self {
             known,
             task,

@@ -12,6 +12,7 @@ mod holding;
 mod interrupting;
 mod large;
 mod meaning;
+mod measuring;
 mod moving;
 mod outage;
 mod panicking;

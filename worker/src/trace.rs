@@ -1,0 +1,137 @@
+//! What a run's spans say besides where it is.
+
+use std::time::{Duration, SystemTime};
+
+use entity::Kind;
+use opentelemetry::KeyValue;
+use opentelemetry::trace::SpanKind;
+use queue::{Producer, SyncJob};
+use reqwest::StatusCode;
+use telemetry::DetachedSpan;
+use tracing::Span;
+use tracing::field::Empty;
+use url::Url;
+use uuid::Uuid;
+
+/// The span of a job in this worker's hands, which has its run's other spans within it.
+pub(crate) fn process(job: SyncJob, queue: &Producer, worker: &str) -> Span {
+    tracing::info_span!(
+        "process sync",
+        otel.kind = "consumer",
+        otel.status_code = Empty,
+        messaging.system = queue.system(),
+        messaging.destination.name = queue.namespace(),
+        messaging.operation.name = "process",
+        messaging.operation.type = "process",
+        messaging.message.id = %job.run,
+        messaging.client.id = worker,
+        fanfare.run = %job.run,
+        fanfare.provider = Empty,
+        fanfare.outcome = Empty,
+        error.type = Empty,
+    )
+}
+
+/// A span of what one transaction does.
+pub(crate) fn begin(kind: Kind) -> Span {
+    tracing::info_span!(
+        "begin",
+        otel.kind = "client",
+        otel.status_code = Empty,
+        db.system.name = kind.system_name(),
+        db.operation.name = "UPDATE",
+    )
+}
+
+/// The span of a run's commit, of so many changes.
+pub(crate) fn store(kind: Kind, rows: u64) -> Span {
+    tracing::info_span!(
+        "store",
+        otel.kind = "client",
+        otel.status_code = Empty,
+        db.system.name = kind.system_name(),
+        db.operation.name = "COMMIT",
+        fanfare.rows = rows,
+        error.type = Empty,
+    )
+}
+
+/// The span of a fetch from a host, its redirects and its body included.
+pub(crate) fn fetch(host: &str) -> Span {
+    tracing::info_span!(
+        "fetch",
+        otel.status_code = Empty,
+        server.address = host,
+        fanfare.bytes = Empty,
+        fanfare.wire_bytes = Empty,
+        error.type = Empty,
+    )
+}
+
+/// The span of one request, the first or one after so many redirects. What follows the address'
+/// question mark may be a key.
+pub(crate) fn get(url: &Url, redirects: usize) -> Span {
+    let span = tracing::info_span!(
+        "GET",
+        otel.kind = "client",
+        otel.status_code = Empty,
+        http.request.method = "GET",
+        url.full = Empty,
+        server.address = url.host_str(),
+        server.port = url.port_or_known_default(),
+        http.response.status_code = Empty,
+        http.request.resend_count = Empty,
+        error.type = Empty,
+    );
+    if !span.is_disabled() {
+        let mut shown = url.clone();
+        shown.set_query(None);
+        shown.set_fragment(None);
+        // Neither fails: whatever has no host is not fetched.
+        let _ = shown.set_username("");
+        let _ = shown.set_password(None);
+        span.record("url.full", shown.as_str());
+    }
+    if redirects > 0 {
+        span.record("http.request.resend_count", redirects);
+    }
+    span
+}
+
+/// Tells how a request was answered.
+pub(crate) fn answered(span: &Span, status: StatusCode) {
+    span.record("http.response.status_code", status.as_u16());
+    if status.is_client_error() || status.is_server_error() {
+        fail(span, status.as_str());
+    }
+}
+
+/// The span of parsing a body of so many bytes.
+pub(crate) fn parse(bytes: u64) -> Span {
+    tracing::info_span!(
+        "parse",
+        otel.status_code = Empty,
+        fanfare.bytes = bytes,
+        error.type = Empty,
+    )
+}
+
+/// The span of looking up what is known and comparing with it.
+pub(crate) fn compare() -> Span {
+    tracing::info_span!("compare", fanfare.known = Empty, fanfare.different = Empty)
+}
+
+/// Marks a span as failed, by one of few words.
+pub(crate) fn fail(span: &Span, error_type: &str) {
+    span.record("error.type", error_type);
+    span.record("otel.status_code", "ERROR");
+}
+
+/// Makes the span of a run's wait in the queue, which ended when its begin was asked for. Only its
+/// length is the database's: the claim was another machine's.
+pub(crate) fn waited(run: Uuid, asked: SystemTime, queued_for: Duration) {
+    let since = asked.checked_sub(queued_for).unwrap_or(asked);
+    let mut span = DetachedSpan::child_began_at("wait", SpanKind::Internal, since);
+    span.tell(|| [KeyValue::new("fanfare.run", run.to_string())]);
+    span.ended_at(asked);
+}
