@@ -13,7 +13,7 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::registry::LookupSpan;
 
-use crate::context::remote;
+use crate::context;
 
 /// As whom this project's spans are made, whichever way.
 const SCOPE: &str = "fanfare";
@@ -54,7 +54,10 @@ impl EndedSpans {
         took: Duration,
         attributes: impl FnOnce() -> Vec<KeyValue>,
     ) {
-        let parent = remote(traceparent, tracestate).unwrap_or_else(Context::new);
+        let parent = match traceparent {
+            None => Context::new(),
+            sent => context::extract(sent, tracestate),
+        };
         let end = SystemTime::now();
         let builder = SpanBuilder {
             span_kind: Some(SpanKind::Server),
