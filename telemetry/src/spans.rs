@@ -13,7 +13,7 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::registry::LookupSpan;
 
-use crate::context;
+use crate::context::remote;
 
 /// As whom this project's spans are made, whichever way.
 const SCOPE: &str = "fanfare";
@@ -54,10 +54,7 @@ impl EndedSpans {
         took: Duration,
         attributes: impl FnOnce() -> Vec<KeyValue>,
     ) {
-        let parent = match traceparent {
-            None => Context::new(),
-            sent => context::extract(sent, tracestate),
-        };
+        let parent = remote(traceparent, tracestate).unwrap_or_default();
         let end = SystemTime::now();
         let builder = SpanBuilder {
             span_kind: Some(SpanKind::Server),
