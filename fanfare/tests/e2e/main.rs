@@ -23,5 +23,6 @@ mod secrets;
 mod sink;
 mod terminal;
 mod tour;
+mod traces;
 mod truth;
 mod world;
