@@ -127,6 +127,9 @@ pub(crate) enum Error {
     /// A large answer found no room, or its file failed.
     #[error("keep a large answer for its client")]
     Spool(#[source] SpoolError),
+    /// The metrics could not be told.
+    #[error("tell the metrics")]
+    Metrics(#[source] telemetry::ExpositionError),
     /// Several requests that asked together failed together.
     #[error(transparent)]
     Shared(Arc<Error>),
@@ -168,9 +171,11 @@ impl Error {
             Self::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::Admin(refused) => refused.status(),
             Self::Database(error) if is_outage(error) => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Database(_) | Self::Panicked(_) | Self::Docs(_) | Self::Spool(_) => {
-                StatusCode::INTERNAL_SERVER_ERROR
-            }
+            Self::Database(_)
+            | Self::Panicked(_)
+            | Self::Docs(_)
+            | Self::Metrics(_)
+            | Self::Spool(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 
@@ -195,7 +200,11 @@ impl Error {
             Self::Shared(error) => error.code(),
             Self::DatabaseSilent { .. } | Self::Behind { .. } | Self::NeverSeen => "unavailable",
             Self::Database(error) if is_outage(error) => "unavailable",
-            Self::Database(_) | Self::Panicked(_) | Self::Docs(_) | Self::Spool(_) => "internal",
+            Self::Database(_)
+            | Self::Panicked(_)
+            | Self::Docs(_)
+            | Self::Metrics(_)
+            | Self::Spool(_) => "internal",
         }
     }
 

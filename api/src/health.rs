@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::header;
+use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use entity::dataset::Version;
 use serde::Serialize;
@@ -98,12 +98,28 @@ pub(crate) async fn readyz(State(context): State<Context>) -> Result<Response, E
     }
 }
 
-/// Whether a path is asked by probes, which are answered however much there is to do.
-pub(crate) fn is_probe(path: &str) -> bool {
-    matches!(path, "/healthz" | "/readyz" | "/v1/health")
+/// The process' metrics, for whoever collects them.
+pub(crate) async fn metrics() -> Result<Response, Error> {
+    let text = telemetry::scrape().await.map_err(|error| match error {
+        telemetry::ExpositionError::Busy => Error::Overloaded,
+        error => Error::Metrics(error),
+    })?;
+    let headers = [
+        (
+            header::CONTENT_TYPE,
+            HeaderValue::from_static(telemetry::EXPOSITION),
+        ),
+        (header::CACHE_CONTROL, NO_STORE),
+    ];
+    Ok((headers, text).into_response())
 }
 
-const NO_STORE: header::HeaderValue = header::HeaderValue::from_static("no-store");
+/// Whether a path is asked by probes, which are answered however much there is to do.
+pub(crate) fn is_probe(path: &str) -> bool {
+    matches!(path, "/healthz" | "/readyz" | "/v1/health" | "/metrics")
+}
+
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
 fn probe() -> Response {
     let body = Envelope::new(Probe { status: Status::Ok });

@@ -106,6 +106,8 @@ pub struct Config {
     pub meter: Option<Meter>,
     /// Records spans of answers that are at hand; they have none without it.
     pub spans_of_hits: Option<EndedSpans>,
+    /// Whether `/metrics` is answered: for whoever collects them, not for clients.
+    pub exposes_metrics: bool,
     /// The build, as `/v1/health` tells it.
     pub version: String,
     /// What opens the routes that change something; there are none without it.
@@ -139,6 +141,7 @@ impl Default for Config {
             least_write: 64 * 1024,
             meter: None,
             spans_of_hits: None,
+            exposes_metrics: false,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             admin_token: None,
             rate: None,

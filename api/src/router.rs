@@ -17,6 +17,11 @@ use crate::{
 pub(crate) fn router(context: Context) -> Router {
     let config = context.config().clone();
     let (router, _) = routes().split_for_parts();
+    let router = if config.exposes_metrics {
+        router.route("/metrics", get(health::metrics))
+    } else {
+        router
+    };
     let router = router
         .route("/docs/", get(docs::page))
         .route("/docs/{file}", get(docs::file))

@@ -6,19 +6,20 @@ pub(crate) mod bare;
 mod beside;
 mod client;
 mod dataset;
-mod figures;
+pub(crate) mod figures;
 mod footprint;
 mod meter;
+pub(crate) mod observed;
 mod pgbench;
 pub(crate) mod served;
-mod server;
+pub(crate) mod server;
 mod statement;
 mod syncing;
 mod uncached;
-mod verdict;
+pub(crate) mod verdict;
 mod world;
 mod writer;
-mod wrk;
+pub(crate) mod wrk;
 
 use std::process::ExitCode;
 

@@ -2,7 +2,7 @@
 
 mod claims;
 mod growth;
-mod path;
+pub(crate) mod path;
 mod queue_alone;
 pub(crate) mod role;
 

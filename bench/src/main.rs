@@ -7,6 +7,7 @@ mod cpu;
 mod database;
 mod fanout;
 mod memory;
+mod observed;
 mod show;
 mod sync;
 mod tools;
@@ -35,6 +36,11 @@ enum Benchmark {
     Fanout(fanout::Options),
     /// Searches beside a server that does nothing, and beside the database alone
     Api(api::Options),
+    /// What metrics and traces cost the API and the sync
+    Telemetry(observed::Options),
+    /// A receiver of telemetry that counts what comes
+    #[command(hide = true)]
+    Receiver,
     /// A process that syncs and measures itself
     #[command(hide = true)]
     SyncWorker(sync::child::Options),
@@ -56,6 +62,8 @@ async fn main() -> anyhow::Result<ExitCode> {
         Benchmark::SyncWorker(options) => sync::child::run(options).await?,
         Benchmark::Fanout(options) => fanout::run(options).await?,
         Benchmark::Worker(options) => fanout::role::run(*options).await?,
+        Benchmark::Telemetry(options) => return observed::run(options).await,
+        Benchmark::Receiver => observed::receiver::run().await?,
         Benchmark::Api(options) => return api::run(options).await,
         Benchmark::ApiServer(options) => api::served::run(options).await?,
         Benchmark::BareServer(options) => api::bare::run(options).await?,

@@ -71,6 +71,8 @@ pub(crate) struct Demo {
     pub(crate) data: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) api: ApiOptions,
+    #[command(flatten)]
+    pub(crate) observe: ObserveOptions,
 }
 
 #[derive(Debug, Args)]
@@ -97,6 +99,8 @@ pub(crate) struct Api {
     pub(crate) database: DatabaseOptions,
     #[command(flatten)]
     pub(crate) api: ApiOptions,
+    #[command(flatten)]
+    pub(crate) observe: ObserveOptions,
 }
 
 #[derive(Debug, Args)]

@@ -27,6 +27,9 @@ use crate::show;
 const ROLE: &str =
     "info,apalis_core=warn,opentelemetry=warn,opentelemetry_sdk=off,opentelemetry-otlp=off";
 
+/// What telemetry calls a single command.
+const SINGLE: &str = "command";
+
 /// What a single command logs. Whether its trace was taken is not what it was asked for.
 const COMMAND: &str = "warn,opentelemetry_sdk=off,opentelemetry-otlp=off,telemetry=error";
 
@@ -40,10 +43,13 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Scheduler(_) => ("scheduler", ROLE),
         Command::Worker(options) if options.command.is_none() => ("worker", ROLE),
         Command::Simulate(_) => ("simulate", ROLE),
-        _ => ("command", COMMAND),
+        _ => (SINGLE, COMMAND),
     };
     let screen = Screen::default();
     let telemetry = telemetry(role, &instance, default_filter, &cli.log, &screen)?;
+    if role != SINGLE {
+        telemetry::tell_of_process(&telemetry::meter(), env!("CARGO_PKG_VERSION"), role);
+    }
     let done = dispatch(cli.command, &instance, &screen).await;
     telemetry.shutdown().await;
     done
@@ -80,7 +86,7 @@ fn telemetry(
     screen: &Screen,
 ) -> anyhow::Result<telemetry::Guard> {
     let mut export = telemetry::Export::from_variables(|name| std::env::var(name).ok())?;
-    if role == "command" {
+    if role == SINGLE {
         // It is over before anyone could look at them.
         export.metrics = telemetry::Destination::Off;
     }

@@ -4,6 +4,7 @@ mod api_options;
 mod cli;
 mod command;
 mod listen;
+mod measure;
 mod observe;
 mod options;
 mod progress;

@@ -278,7 +278,8 @@ pub(crate) struct ListenOptions {
 
 #[derive(Debug, Args)]
 pub(crate) struct ObserveOptions {
-    /// Address of a scheduler's or worker's own /healthz and /readyz
+    /// Address of this process' own /healthz, /readyz and /metrics. Without it, the API has them at
+    /// its address, and a scheduler or a worker has none
     #[arg(long, env = "FANFARE_OBSERVE_LISTEN", value_name = "ADDRESS")]
     pub(crate) observe_listen: Option<SocketAddr>,
 }

@@ -128,9 +128,15 @@ impl Drop for Progress {
     }
 }
 
+/// Where there is little room, words say more than a bar.
 fn bar() -> ProgressBar {
-    let style = ProgressStyle::with_template("[{bar:24}] {wide_msg}")
-        .unwrap_or_else(|_| ProgressStyle::default_bar());
+    let (_, columns) = Term::stderr().size();
+    let template = match columns {
+        ..70 => "{wide_msg}",
+        _ => "[{bar:24}] {wide_msg}",
+    };
+    let style =
+        ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
     ProgressBar::new(0).with_style(style.progress_chars("=> "))
 }
 

@@ -4,22 +4,28 @@
 //! tick cannot finish, because the queue, the database or this process fails, any later tick of any
 //! scheduler does.
 
+mod gauges;
+mod metrics;
 mod prune;
 mod sends;
 mod spans;
 mod steadiness;
 mod tick;
+mod watch;
 
 use std::time::{Duration, Instant};
 
 use entity::Database;
 use entity::retention::Retention;
+use opentelemetry::metrics::Meter;
 use queue::Producer;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
+use metrics::Metrics;
 use steadiness::Steadiness;
 use tick::{Reach, Tick};
+use watch::Watch;
 
 /// How a scheduler works.
 #[derive(Debug, Clone)]
@@ -38,9 +44,18 @@ pub struct Config {
     /// Runs of one fan-out that share its trace; each above that begins one of its own, which is
     /// linked to it.
     pub trace_children: u64,
+    /// From one look at the whole, for its gauges, to the next.
+    pub watch: Duration,
+    /// Whether it tells the dataset's version: not where the API of the same process tells its own.
+    pub tells_version: bool,
+    /// Makes the instruments.
+    pub meter: Meter,
+    /// Beats with each tick that went well.
+    pub pulse: telemetry::Pulse,
 }
 
 impl Default for Config {
+    /// What is measured goes where telemetry was set up to, before this.
     fn default() -> Self {
         Self {
             tick: Duration::from_secs(1),
@@ -49,6 +64,10 @@ impl Default for Config {
             lease: Duration::from_secs(20),
             retention: Retention::default(),
             trace_children: 500,
+            watch: Duration::from_secs(5),
+            tells_version: true,
+            meter: telemetry::meter(),
+            pulse: telemetry::Pulse::default(),
         }
     }
 }
@@ -66,7 +85,9 @@ pub async fn run(
     let mut steadiness = Steadiness::new(config.lease);
     let mut ticks = tokio::time::interval(config.tick);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let metrics = Metrics::new(&config.meter);
     let tick = Tick {
+        metrics: &metrics,
         config: &config,
         db: &db,
         producer: &producer,
@@ -74,6 +95,11 @@ pub async fn run(
         queue: Reach::default(),
     };
     let pruning = tokio::spawn(prune::run(db.clone(), config.retention, shutdown.clone()));
+    let watch = Watch::default();
+    gauges::tell(&config.meter, &watch, config.tells_version);
+    let (lease, pause) = (config.lease, config.watch);
+    let watching = watch.run(db.clone(), producer.clone(), lease, pause, shutdown.clone());
+    let watching = tokio::spawn(watching);
     tracing::info!("scheduler is ready");
     loop {
         tokio::select! {
@@ -82,8 +108,12 @@ pub async fn run(
             _ = ticks.tick() => {}
         }
         let reap = steadiness.allows_reaping(Instant::now());
-        match tick.run(reap).await {
+        let begun = Instant::now();
+        let ticked = tick.run(reap).await;
+        metrics.ticked(begun.elapsed(), ticked.is_ok());
+        match ticked {
             Ok(()) => {
+                config.pulse.beat();
                 if steadiness.succeeded(Instant::now()) {
                     tracing::info!("the database is back");
                 }
@@ -95,8 +125,8 @@ pub async fn run(
             }
         }
     }
-    // It ends by the same token; a panic of it has been reported.
-    let _ = pruning.await;
+    // They end by the same token; a panic of one has been reported.
+    let _ = tokio::join!(pruning, watching);
     tracing::info!("scheduler stopped");
     Ok(())
 }

@@ -14,6 +14,7 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 use crate::Config;
+use crate::metrics::Metrics;
 use crate::sends::Sends;
 use crate::spans::{self, Taken};
 
@@ -28,6 +29,7 @@ const NOT_CLAIMED: &str = "database";
 const NOT_TRIED: &str = "queue_unreachable";
 
 pub(crate) struct Tick<'a> {
+    pub(crate) metrics: &'a Metrics,
     pub(crate) config: &'a Config,
     pub(crate) db: &'a Database,
     pub(crate) producer: &'a Producer,
@@ -54,6 +56,7 @@ impl Tick<'_> {
         self.push_overdue().await?;
         self.claim_due().await?;
         let closed = fan_out::close_finished(self.db, SEAL_ABANDONED_MS).await?;
+        self.metrics.closed(&closed);
         if !closed.is_empty() {
             tracing::debug!(closed = closed.len(), "fan-outs closed");
         }
@@ -82,6 +85,7 @@ impl Tick<'_> {
 
     async fn reap(&self) -> Result<(), DbErr> {
         let reaped = claim::reap(self.db, self.config.batch).await?;
+        self.metrics.lost(reaped.lost.len());
         for lost in &reaped.lost {
             tracing::warn!(
                 run = %lost.id,

@@ -4,8 +4,8 @@
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
+use opentelemetry::KeyValue;
 use opentelemetry::trace::{Span, SpanBuilder, SpanKind, Tracer, TracerProvider};
-use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
 use tracing::Subscriber;
 use tracing::level_filters::LevelFilter;
@@ -54,7 +54,7 @@ impl EndedSpans {
         took: Duration,
         attributes: impl FnOnce() -> Vec<KeyValue>,
     ) {
-        let parent = remote(traceparent, tracestate).unwrap_or_else(Context::new);
+        let parent = remote(traceparent, tracestate).unwrap_or_default();
         let end = SystemTime::now();
         let builder = SpanBuilder {
             span_kind: Some(SpanKind::Server),

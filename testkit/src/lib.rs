@@ -29,7 +29,7 @@ pub use process::Process;
 pub use redis::RedisServer;
 pub use rustix::process::Signal;
 pub use shared::{SharedServer, postgres_url, redis_url};
-pub use spans::{Spans, attribute, spans};
+pub use spans::{SpanData, Spans, attribute, spans};
 pub use wait::{Awaited, eventually};
 
 /// A random name for a test's own queue in a Redis that it shares.

@@ -56,12 +56,17 @@ pub(crate) fn store(kind: Kind, rows: u64) -> Span {
     )
 }
 
-/// The span of a fetch from a host, its redirects and its body included.
+/// The span of a fetch from a host, its redirects and its body included. The host has its port with
+/// it, where that is not the scheme's.
 pub(crate) fn fetch(host: &str) -> Span {
+    let with_port = host.rsplit_once(':');
+    let with_port = with_port.and_then(|(name, port)| Some((name, port.parse::<u16>().ok()?)));
+    let (address, port) = with_port.map_or((host, None), |(name, port)| (name, Some(port)));
     tracing::info_span!(
         "fetch",
         otel.status_code = Empty,
-        server.address = host,
+        server.address = address,
+        server.port = port,
         fanfare.bytes = Empty,
         fanfare.wire_bytes = Empty,
         error.type = Empty,

@@ -4,7 +4,7 @@ use std::fmt;
 
 /// Their middle one stands for all; shown with the least and the greatest.
 #[derive(Debug, Clone)]
-pub(super) struct Figures(Vec<f64>);
+pub(crate) struct Figures(Vec<f64>);
 
 impl FromIterator<f64> for Figures {
     fn from_iter<I: IntoIterator<Item = f64>>(figures: I) -> Self {
@@ -16,17 +16,17 @@ impl FromIterator<f64> for Figures {
 
 impl Figures {
     /// Between the two middle ones of an even number, and not a number where there are none.
-    pub(super) fn median(&self) -> f64 {
+    pub(crate) fn median(&self) -> f64 {
         let count = self.0.len();
         f64::midpoint(self.at(count / 2), self.at(count.saturating_sub(1) / 2))
     }
 
     /// The greatest.
-    pub(super) fn most(&self) -> f64 {
+    pub(crate) fn most(&self) -> f64 {
         self.at(self.0.len().saturating_sub(1))
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
 

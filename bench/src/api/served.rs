@@ -16,19 +16,29 @@ pub(super) const APPLICATION: &str = "fanfare api";
 pub(crate) struct Options {
     #[arg(long)]
     database: DatabaseUrl,
+    /// Measure and trace nothing
+    #[arg(long)]
+    unobserved: bool,
 }
 
 /// Serves until the standard input ends; the first line on the standard output is the address, and
 /// the log goes to the standard error.
 pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
+    // As the binary does at its start: exporters need it.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let telemetry = telemetry::init(&telemetry::Config {
         service_name: "fanfare-api".to_owned(),
         service_version: env!("CARGO_PKG_VERSION").to_owned(),
         instance_id: format!("bench-{}", std::process::id()),
         log_format: LogFormat::Auto,
         log_filter: "info,opentelemetry=warn,opentelemetry_sdk=warn".to_owned(),
-        export: Export::off(),
+        export: Export::from_variables(|name| std::env::var(name).ok())?,
     })?;
+    let mut config = config();
+    if !options.unobserved {
+        config.meter = Some(telemetry::meter());
+        config.spans_of_hits = telemetry::ended_spans();
+    }
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let db = entity::connect(&entity::Config {
         application_name: APPLICATION.to_owned(),
@@ -39,7 +49,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     let address = listener.local_addr().context("a socket has an address")?;
     show::line(&address.to_string());
     let stop = server::until_input_ends();
-    let served = ::api::run(config(), listener, db.clone(), stop).await;
+    let served = ::api::run(config, listener, db.clone(), stop).await;
     db.close().await;
     telemetry.shutdown().await;
     served

@@ -16,23 +16,39 @@ const STARTS_WITHIN: Duration = Duration::from_secs(60);
 const STOPS_WITHIN: Duration = Duration::from_secs(20);
 
 /// The parent's side. Killed on drop, and it ends by itself when this process does.
-pub(super) struct Server {
+pub(crate) struct Server {
     child: Child,
     input: ChildStdin,
     pid: u32,
     /// Such as `127.0.0.1:8080`.
-    pub(super) address: String,
+    pub(crate) address: String,
 }
 
 impl Server {
     /// Waits until it serves; it logs to `log`.
-    pub(super) async fn start<S: AsRef<OsStr>>(
+    pub(crate) async fn start<S: AsRef<OsStr>>(
         arguments: impl IntoIterator<Item = S>,
         log: &Path,
     ) -> anyhow::Result<Self> {
+        Self::start_with(arguments, &[], log).await
+    }
+
+    /// The same with variables; of those that say where telemetry goes it has no others.
+    pub(crate) async fn start_with<S: AsRef<OsStr>>(
+        arguments: impl IntoIterator<Item = S>,
+        variables: &[(&str, String)],
+        log: &Path,
+    ) -> anyhow::Result<Self> {
         let errors = File::create(log).with_context(|| format!("can't write {}", log.display()))?;
-        let mut child = Command::new(std::env::current_exe()?)
+        let mut command = Command::new(std::env::current_exe()?);
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("OTEL_") {
+                command.env_remove(name);
+            }
+        }
+        let mut child = command
             .args(arguments)
+            .envs(variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(errors)
@@ -58,12 +74,12 @@ impl Server {
         })
     }
 
-    pub(super) fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.pid
     }
 
     /// Lets it end in an orderly way.
-    pub(super) async fn stop(mut self) -> anyhow::Result<()> {
+    pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
         drop(self.input);
         let ended = tokio::time::timeout(STOPS_WITHIN, self.child.wait()).await;
         let status = ended.context("a server does not stop")??;
@@ -75,7 +91,7 @@ impl Server {
 }
 
 /// The child's side: fires when the parent has closed the input, or is no more.
-pub(super) fn until_input_ends() -> CancellationToken {
+pub(crate) fn until_input_ends() -> CancellationToken {
     let stop = CancellationToken::new();
     let fired = stop.clone();
     std::thread::spawn(move || {

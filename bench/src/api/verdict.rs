@@ -5,18 +5,18 @@ use crate::show;
 
 /// Gathers which limits were missed.
 #[derive(Debug, Default)]
-pub(super) struct Verdict {
+pub(crate) struct Verdict {
     missed: Vec<String>,
 }
 
 impl Verdict {
     /// The least that a figure may be, and whether it is less.
-    pub(super) fn at_least(&mut self, what: &str, figure: f64, limit: f64) -> String {
+    pub(crate) fn at_least(&mut self, what: &str, figure: f64, limit: f64) -> String {
         self.hold(what, figure, figure >= limit, "at least", limit)
     }
 
     /// The most that a figure may be, and whether it is more.
-    pub(super) fn at_most(&mut self, what: &str, figure: f64, limit: f64) -> String {
+    pub(crate) fn at_most(&mut self, what: &str, figure: f64, limit: f64) -> String {
         self.hold(what, figure, figure <= limit, "at most", limit)
     }
 
@@ -30,26 +30,26 @@ impl Verdict {
     }
 
     /// No request may have failed.
-    pub(super) fn clean(&mut self, what: &str, told: &Told) {
+    pub(crate) fn clean(&mut self, what: &str, told: &Told) {
         if let Some(failures) = told.failures() {
             self.wrong(what, &failures);
         }
     }
 
     /// Answers that are no good.
-    pub(super) fn wrong(&mut self, what: &str, why: &str) {
+    pub(crate) fn wrong(&mut self, what: &str, why: &str) {
         show::line(&format!("{what:<26} {why}: MISSED"));
         self.missed.push(format!("{what}: {why}"));
     }
 
     /// What can't be measured holds no limit.
-    pub(super) fn skipped(&mut self, what: &str, why: &str) {
+    pub(crate) fn skipped(&mut self, what: &str, why: &str) {
         show::line(&format!("{what:<26} SKIPPED: {why}"));
         self.missed.push(format!("{what} skipped: {why}"));
     }
 
     /// The last line; whether all limits held.
-    pub(super) fn tell(&self) -> bool {
+    pub(crate) fn tell(&self) -> bool {
         let missed = match self.missed.len() {
             0 => {
                 show::line("all limits held");

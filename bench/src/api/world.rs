@@ -74,6 +74,18 @@ impl World {
         api(&self.url, self.file("another-api.log")).await
     }
 
+    /// The same, with what it may not do otherwise, and with variables.
+    pub(super) async fn api_with(
+        &self,
+        name: &str,
+        argument: Option<&str>,
+        variables: &[(&str, String)],
+    ) -> anyhow::Result<Server> {
+        let arguments = ["api-server", "--database", &self.url].into_iter();
+        let log = self.file(&format!("api-{name}.log"));
+        Server::start_with(arguments.chain(argument), variables, &log).await
+    }
+
     /// A file for whatever is needed.
     pub(super) fn file(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
@@ -110,6 +122,16 @@ impl World {
     ) -> anyhow::Result<()> {
         self.wrk.run(&server.address, requests, headers, 1).await?;
         Ok(())
+    }
+
+    /// The same for so many seconds, with what the client counted.
+    pub(super) async fn load_for(
+        &self,
+        server: &Server,
+        requests: &Requests<'_>,
+        seconds: u32,
+    ) -> anyhow::Result<Told> {
+        self.wrk.run(&server.address, requests, &[], seconds).await
     }
 
     pub(super) async fn stop(self) -> anyhow::Result<()> {

@@ -41,7 +41,7 @@ pub(super) struct Wrk {
 }
 
 /// Where the client is, if it is installed.
-pub(super) fn program() -> Option<PathBuf> {
+pub(crate) fn program() -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path)
         .map(|folder| folder.join("wrk"))
@@ -127,7 +127,7 @@ impl Wrk {
 
 /// What the client counted.
 #[derive(Debug, Clone, Deserialize)]
-pub(super) struct Told {
+pub(crate) struct Told {
     pub(super) requests: u64,
     duration_us: u64,
     bytes: u64,

@@ -43,7 +43,9 @@ pub(crate) async fn run(
         providers as f64 / one_by_one.as_secs_f64()
     ));
     for count in processes {
-        let measured = fan_out(postgres, redis, &simulator, providers, *count).await?;
+        let name = format!("path_{count}");
+        let servers = (postgres, redis);
+        let measured = fan_out(servers, &simulator, providers, (*count, &[]), &name).await?;
         show::line(&format!(
             "whole path: {count} worker process(es): {:.0} syncs/s, {:.0} events/s, {:.1} statements a \
              sync; {:.2} times the rate of one after another",
@@ -112,30 +114,34 @@ pub(super) async fn sequential(db: &Database, providers: usize) -> anyhow::Resul
     Ok(started.elapsed())
 }
 
-struct Measured {
-    took: Duration,
+pub(crate) struct Measured {
+    pub(crate) took: Duration,
     events: i64,
     statements: i64,
 }
 
 /// One scheduler in this process and real worker processes, from the first claim to the last commit.
-async fn fan_out(
-    postgres: &PostgresServer,
-    redis: &RedisServer,
+///
+/// The workers are so many with these variables; databases and queues are called `name`.
+pub(crate) async fn fan_out(
+    (postgres, redis): (&PostgresServer, &RedisServer),
     simulator: &Simulator,
     providers: usize,
-    processes: usize,
+    (processes, variables): (usize, &[(&str, String)]),
+    name: &str,
 ) -> anyhow::Result<Measured> {
-    let name = format!("path_{processes}");
-    let db = with_providers(postgres, &name, simulator).await?;
+    let db = with_providers(postgres, name, simulator).await?;
     let config = QueueConfig {
         redis_url: Some(redis.url().parse()?),
-        namespace: name.clone(),
+        namespace: name.to_owned(),
         ..QueueConfig::default()
     };
     let queue = queue::open(config).await?;
     let workers: Vec<Process> = (0..processes)
-        .map(|_| worker_process(&database::url(postgres, &name)?, &redis.url(), &name))
+        .map(|_| {
+            let database = database::url(postgres, name)?;
+            worker_process(&database, &redis.url(), name, variables)
+        })
         .collect::<anyhow::Result<_>>()?;
     for worker in &workers {
         worker
@@ -172,7 +178,12 @@ async fn fan_out(
 }
 
 /// This program once more, as a worker and nothing else.
-fn worker_process(database: &str, redis: &str, namespace: &str) -> anyhow::Result<Process> {
+fn worker_process(
+    database: &str,
+    redis: &str,
+    namespace: &str,
+    variables: &[(&str, String)],
+) -> anyhow::Result<Process> {
     let mut command = Command::new(std::env::current_exe()?);
     command.args([
         "worker",
@@ -183,6 +194,7 @@ fn worker_process(database: &str, redis: &str, namespace: &str) -> anyhow::Resul
         "--queue",
         namespace,
     ]);
+    command.envs(variables.iter().map(|(name, value)| (name, value)));
     Ok(Process::start(&command))
 }
 

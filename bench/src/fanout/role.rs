@@ -4,6 +4,7 @@ use anyhow::Context;
 use clap::Args;
 use entity::Session;
 use queue::QueueConfig;
+use telemetry::{Export, LogFormat};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -21,6 +22,21 @@ pub(crate) struct Options {
 
 /// Works until SIGTERM.
 pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
+    let export = Export::from_variables(|name| std::env::var(name).ok())?;
+    // As the binary does, where somebody receives it; otherwise nothing is made at all.
+    let telemetry = if export == Export::off() {
+        None
+    } else {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        Some(telemetry::init(&telemetry::Config {
+            service_name: "fanfare-worker".to_owned(),
+            service_version: env!("CARGO_PKG_VERSION").to_owned(),
+            instance_id: format!("bench-{}", std::process::id()),
+            log_format: LogFormat::Auto,
+            log_filter: "warn".to_owned(),
+            export,
+        })?)
+    };
     let stop = CancellationToken::new();
     let mut terminate = signal(SignalKind::terminate()).context("can't listen for SIGTERM")?;
     let fired = stop.clone();
@@ -41,5 +57,9 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     })
     .await?;
     show::line("ready");
-    worker::run(config, db, &queue, stop).await
+    let worked = worker::run(config, db, &queue, stop).await;
+    if let Some(telemetry) = telemetry {
+        telemetry.shutdown().await;
+    }
+    worked
 }

@@ -86,3 +86,32 @@ async fn searches_are_measured() {
     ];
     prints(&[&["api"][..], &few].concat(), &figures).await;
 }
+
+#[tokio::test]
+async fn the_cost_of_telemetry_is_measured() {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    if !std::env::split_paths(&path).any(|folder| folder.join("wrk").is_file()) {
+        eprintln!("skipped: wrk is not installed, see `apt-get install wrk`");
+        return;
+    }
+    let figures = [
+        "metrics ",
+        "traces, 1 in 100",
+        "traces, all ",
+        "traces, all, wide queue",
+        "spans arrived",
+        "its CPU a request",
+        "syncs, all traced",
+        "a sync",
+    ];
+    let few = [
+        "--seconds",
+        "1",
+        "--rounds",
+        "1",
+        "--providers",
+        "20",
+        "--no-fail",
+    ];
+    prints(&[&["telemetry"][..], &few].concat(), &figures).await;
+}

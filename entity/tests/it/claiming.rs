@@ -21,6 +21,8 @@ on_both_databases!(
     a_sealed_fan_out_claims_nothing,
     batches_of_one_tick_share_a_fan_out,
     claimers_at_once_claim_each_provider_once,
+    each_run_keeps_the_trace_context_that_it_was_given,
+    a_request_counts_the_runs_that_its_fan_out_has_already,
 );
 
 async fn a_due_provider_gets_a_queued_run_and_a_higher_token(world: World) {
@@ -210,4 +212,77 @@ async fn a_provider_under_another_transactions_lock_is_passed_over() {
     assert_eq!(world.provider("free").await.current_run, Some(runs[0]));
     other.rollback().await.unwrap();
     assert_eq!(world.claim(10).await.len(), 1);
+}
+
+/// Claims are numbered within their fan-out; every third run gets no trace context.
+fn numbered(claim: claim::Claim<'_>) -> Option<String> {
+    let of = claim.traceparent.unwrap_or("nothing");
+    (claim.before % 3 != 2).then(|| format!("{of}/{}/{}", claim.fan_out, claim.before))
+}
+
+async fn each_run_keeps_the_trace_context_that_it_was_given(world: World) {
+    world.add(&["a", "b", "c", "d"]).await;
+    let fan_out = Uuid::now_v7();
+    let mut expected = Vec::new();
+    let mut asked = Vec::new();
+    for claimed in [0, 2] {
+        let tick = claim::Tick {
+            fan_out,
+            traceparent: Some("tick"),
+            claimed,
+        };
+        let mut trace = |claim: claim::Claim<'_>| {
+            asked.push(claim.run);
+            numbered(claim)
+        };
+        let batch = claim::claim_due_traced(&world.db, tick, 2, &mut trace).await;
+        expected.extend(batch.unwrap().unwrap());
+    }
+    let told: Vec<_> = expected.iter().map(|run| run.traceparent.clone()).collect();
+    let of = |before: u64| Some(format!("tick/{fan_out}/{before}"));
+    assert_eq!(told, [of(0), of(1), None, of(3)]);
+    let ids: Vec<_> = expected.iter().map(|run| run.id).collect();
+    assert_eq!(asked, ids);
+    for run in expected {
+        assert_eq!(world.run(run.id).await.traceparent, run.traceparent);
+    }
+}
+
+async fn a_request_counts_the_runs_that_its_fan_out_has_already(world: World) {
+    let names = ["a", "b", "c", "d", "e"];
+    world.add(&names).await;
+    // One of them is being synced already, and lends its run.
+    let lent = world.claim(1).await[0];
+    let mut providers = Vec::new();
+    for name in names {
+        providers.push(world.provider(name).await.id);
+    }
+    let request = entity::fan_out::Request {
+        trigger: entity::fan_out::Trigger::Command,
+        traceparent: Some("asked"),
+        providers: &providers,
+        accept_gone: false,
+    };
+    let fan_out = entity::fan_out::request(&world.db, request).await.unwrap();
+    let mut told = Vec::new();
+    while let Some(taken) = claim::take_requests_traced(&world.db, 2, &mut numbered)
+        .await
+        .unwrap()
+    {
+        for run in taken {
+            assert_eq!(world.run(run.id).await.traceparent, run.traceparent);
+            told.push(run.traceparent);
+        }
+    }
+    assert_eq!(world.run(lent).await.traceparent, None);
+    told.sort();
+    told.dedup();
+    // Of batches of two, the one with the lent run has one new.
+    assert_eq!(told.len(), 4, "{told:?}");
+    assert_eq!(told[0], None);
+    let of_it = |text: &Option<String>| {
+        let asked = format!("asked/{fan_out}/");
+        text.as_ref().is_none_or(|text| text.starts_with(&asked))
+    };
+    assert!(told.iter().all(of_it), "{told:?}");
 }

@@ -31,14 +31,18 @@ const NEWS: Duration = Duration::from_secs(10);
 
 /// Runs the demo until a signal.
 pub(crate) async fn run(options: Demo, name: &str, screen: &Screen) -> anyhow::Result<()> {
-    let api = options.api.config(DatabaseOptions::EMBEDDED_READERS)?;
+    let mut api = options.api.config(DatabaseOptions::EMBEDDED_READERS)?;
+    api.exposes_metrics = options.observe.observe_listen.is_none();
     let shutdown = stop::on_signal()?;
     let listener = listen(options.api.listen.listen, "--listen").await?;
     let address = listener.local_addr().context("a socket has an address")?;
     let folder = Folder::of(options.data.as_deref())?;
     let db = database(folder.path()).await?;
     let kept = kept(&db).await?;
-    let simulator = simulate(&options, &shutdown).await?;
+    // Providers outlast those who fetch from them.
+    let providers = CancellationToken::new();
+    let _providers_end = providers.clone().drop_guard();
+    let simulator = simulate(&options, &providers).await?;
     let specs = parse_providers(&simulator.providers_toml(INTERVAL))?;
     provider::apply(&db, &specs, true, false)
         .await
@@ -73,10 +77,12 @@ pub(crate) async fn run(options: Demo, name: &str, screen: &Screen) -> anyhow::R
             },
             ..worker::Config::new(name.to_owned())
         },
+        observe: options.observe,
     };
     let telling = tell(&db, address, folder.path(), &shutdown, screen);
     let running = roles.run(shutdown.clone());
     let (told, ran) = tokio::join!(telling, running);
+    providers.cancel();
     simulator.stopped().await;
     db.close().await;
     show::line("Stopped.");

@@ -16,19 +16,23 @@ use worker::fetch;
 
 use crate::cli::{All, Api, Scheduler, Worker};
 use crate::listen::listen;
-use crate::options::{FetchOptions, LeaseOptions, SchedulerOptions, WorkerOptions};
-use crate::{observe, show, start, stop};
+use crate::options::{FetchOptions, LeaseOptions, ObserveOptions, SchedulerOptions, WorkerOptions};
+use crate::{measure, observe, show, start, stop};
 
 /// How long the API's connections may take to end, once its requests have.
 const CLOSED_WITHIN: Duration = Duration::from_secs(3);
 
 /// `fanfare api`.
 pub(crate) async fn api(options: Api) -> anyhow::Result<()> {
-    let config = options.api.config(options.database.connections())?;
+    let mut config = options.api.config(options.database.connections())?;
+    config.exposes_metrics = options.observe.observe_listen.is_none();
     let shutdown = stop::on_signal()?;
     let listener = listen(options.api.listen.listen, "--listen").await?;
     let db =
         start::database_for_roles(&options.database, "fanfare api", start::short_session()).await?;
+    measure::pools(&telemetry::meter(), &db, None);
+    // It has seen the schema.
+    let _observing = observe::start(&options.observe, Vec::new(), &shutdown).await?;
     announce(&listener)?;
     let served = api::run(config, listener, db.clone(), shutdown).await;
     // A large answer that nobody waits for any more may still be read.
@@ -54,8 +58,10 @@ pub(crate) async fn scheduler(options: Scheduler) -> anyhow::Result<()> {
     let db = start::database_for_roles(&options.database, "fanfare scheduler", session);
     let (db, queue) = tokio::try_join!(db, queue)?;
     apply_providers(&db, &specs).await?;
-    observe::start(&options.observe, &shutdown).await?;
     let config = scheduler_config(&options.scheduler, &options.lease);
+    measure::pools(&config.meter, &db, Some(&queue));
+    let works = vec![observe::scheduler_works(&config)];
+    let _observing = observe::start(&options.observe, works, &shutdown).await?;
     let scheduled = scheduler::run(config, db.clone(), queue.producer(), shutdown).await;
     db.close().await;
     scheduled
@@ -68,8 +74,10 @@ pub(crate) async fn worker(options: Worker, name: &str) -> anyhow::Result<()> {
     let session = Session::below_lease(options.lease.lease);
     let db = start::database_for_roles(&options.database, name, session);
     let (db, queue) = tokio::try_join!(db, queue)?;
-    observe::start(&options.observe, &shutdown).await?;
     let config = worker_config(&options.worker, &options.lease, name);
+    measure::pools(&config.meter, &db, Some(&queue));
+    let works = vec![observe::worker_works(&config, &queue)];
+    let _observing = observe::start(&options.observe, works, &shutdown).await?;
     let worked = worker::run(config, db.clone(), &queue, shutdown).await;
     db.close().await;
     worked
@@ -79,9 +87,10 @@ pub(crate) async fn worker(options: Worker, name: &str) -> anyhow::Result<()> {
 pub(crate) async fn all(options: All, name: &str) -> anyhow::Result<()> {
     check_tick(&options.scheduler, &options.lease)?;
     // The other half of the connections is the other roles'.
-    let api = options
+    let mut api = options
         .api
         .config((options.database.connections() / 2).max(1))?;
+    api.exposes_metrics = options.observe.observe_listen.is_none();
     let shutdown = stop::on_signal()?;
     let specs = read_providers(options.scheduler.providers.as_deref())?;
     let listener = listen(options.api.listen.listen, "--listen").await?;
@@ -89,8 +98,6 @@ pub(crate) async fn all(options: All, name: &str) -> anyhow::Result<()> {
     let db = start::database_for_roles(&options.database, name, session);
     let (db, queue) = tokio::try_join!(db, start::queue(&options.queue))?;
     apply_providers(&db, &specs).await?;
-    observe::start(&options.observe, &shutdown).await?;
-    announce(&listener)?;
     let roles = Roles {
         db: db.clone(),
         queue,
@@ -98,7 +105,9 @@ pub(crate) async fn all(options: All, name: &str) -> anyhow::Result<()> {
         api,
         scheduler: scheduler_config(&options.scheduler, &options.lease),
         worker: worker_config(&options.worker, &options.lease, name),
+        observe: options.observe,
     };
+    announce(&roles.listener)?;
     let ran = roles.run(shutdown).await;
     db.close().await;
     ran
@@ -112,11 +121,20 @@ pub(crate) struct Roles {
     pub(crate) api: api::Config,
     pub(crate) scheduler: scheduler::Config,
     pub(crate) worker: worker::Config,
+    pub(crate) observe: ObserveOptions,
 }
 
 impl Roles {
     /// Runs them until `shutdown` fires and each has drained. If one ends before that, all end.
-    pub(crate) async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
+    pub(crate) async fn run(mut self, shutdown: CancellationToken) -> anyhow::Result<()> {
+        // The API tells the version that it answers from.
+        self.scheduler.tells_version = false;
+        measure::pools(&telemetry::meter(), &self.db, Some(&self.queue));
+        let works = vec![
+            observe::scheduler_works(&self.scheduler),
+            observe::worker_works(&self.worker, &self.queue),
+        ];
+        let _observing = observe::start(&self.observe, works, &shutdown).await?;
         if self.db.kind() == entity::Kind::Sqlite {
             entity::claim::release_all(&self.db)
                 .await

@@ -3,10 +3,10 @@
 use std::process::Command;
 
 use axum::http::StatusCode;
-use testkit::Signal;
+use testkit::{Process, Signal};
 
 use crate::feed::{Feeds, HELD, upcoming};
-use crate::world::{Ended, World, ended, on_both_databases, stop};
+use crate::world::{Ended, PATIENCE, World, ended, on_both_databases, stop};
 
 on_both_databases!(listings_are_tables_that_no_pipe_cuts);
 
@@ -63,7 +63,7 @@ async fn listings_are_tables_that_no_pipe_cuts(world: World) {
     }
     let silent = ["worker", "list", "--lease", "500ms"];
     all.process.signal(Signal::STOP);
-    testkit::eventually(crate::world::PATIENCE, "a silent worker", async || {
+    testkit::eventually(PATIENCE, "a silent worker", async || {
         world.run(&silent).await.well().contains("silent")
     })
     .await;
@@ -83,15 +83,24 @@ async fn listings_are_tables_that_no_pipe_cuts(world: World) {
     stop(&all.process, Signal::TERM).await;
 }
 
+#[expect(clippy::print_stderr, reason = "a test that does not test says so")]
+fn skipped(error: &std::io::Error) {
+    eprintln!("SKIPPED: there is no `script`, which makes a terminal: {error}");
+}
+
 /// The command in a terminal of its own of so many columns; `None` where there is no `script`.
-async fn in_a_terminal(
+fn terminal(
     world: &World,
     columns: u16,
     line: &str,
     variables: &[(&str, &str)],
-) -> Option<Ended> {
-    let mut command = world.command(&[]);
-    let program = command.get_program().to_owned().into_string().unwrap();
+) -> Option<Command> {
+    if let Err(error) = Command::new("script").arg("--version").output() {
+        skipped(&error);
+        return None;
+    }
+    let command = world.command(&[]);
+    let program = command.get_program().to_str().unwrap();
     let mut script = Command::new("script");
     let line = format!("stty cols {columns} rows 50; exec {program} {line}");
     script.args(["-qec", &line, "/dev/null"]);
@@ -104,15 +113,22 @@ async fn in_a_terminal(
     for name in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE"] {
         script.env_remove(name);
     }
-    script.env("TERM", "xterm").envs(variables.iter().copied());
-    script.current_dir(world.folder.path());
-    command = script;
-    match Command::new("script").arg("--version").output() {
-        Ok(_) => Some(ended(command).await),
-        Err(error) => {
-            eprintln!("SKIPPED: there is no `script`, which makes a terminal: {error}");
-            None
-        }
+    script
+        .env("TERM", "xterm")
+        .envs(variables.iter().copied())
+        .current_dir(world.folder.path());
+    Some(script)
+}
+
+async fn in_a_terminal(
+    world: &World,
+    columns: u16,
+    line: &str,
+    variables: &[(&str, &str)],
+) -> Option<Ended> {
+    match terminal(world, columns, line, variables) {
+        Some(command) => Some(ended(command).await),
+        None => None,
     }
 }
 
@@ -155,23 +171,17 @@ async fn a_terminal_has_colours_and_no_line_wider_than_itself() {
 }
 
 #[tokio::test]
-async fn a_bar_shows_how_far_a_sync_is_and_leaves_the_log_alone() {
+async fn a_bar_shows_how_far_a_sync_is_and_leaves_nothing_behind() {
     let world = World::embedded().await;
     let all = world.all().await;
     let feeds = Feeds::held(&world).await;
-    let waiting = "sync primary --wait --timeout 2s --log debug";
+    let waiting = "sync primary --wait --timeout 1s";
     let Some(timed_out) = in_a_terminal(&world, 80, waiting, &[]).await else {
         return;
     };
     let text = timed_out.out.clone();
     assert_eq!(timed_out.code, Some(1), "{timed_out:?}");
     assert!(text.contains("] 0 of 1 provider"), "{text:?}");
-    // Whatever is logged begins on a line that the bar has left.
-    assert!(text.contains("DEBUG"), "{text:?}");
-    for line in text.split('\n').filter(|line| line.contains("DEBUG")) {
-        let seen = line.rsplit("\u{1b}[2K").next().unwrap();
-        assert!(!seen.contains("providers"), "{line:?}");
-    }
     feeds.release();
     let done = in_a_terminal(&world, 80, "sync primary --wait", &[])
         .await
@@ -192,4 +202,51 @@ async fn a_bar_shows_how_far_a_sync_is_and_leaves_the_log_alone() {
         1
     );
     stop(&all.process, Signal::TERM).await;
+}
+
+#[tokio::test]
+async fn without_a_terminal_a_sync_tells_now_and_then_what_has_changed() {
+    let world = World::embedded().await;
+    let all = world.all().await;
+    let feeds = Feeds::held(&world).await;
+    feeds.fetched(1).await;
+    let other = Feeds::start();
+    other.set("quick", upcoming(3, "A show"));
+    world.apply(&[("quick", &other.url("quick"))]).await;
+    // Longer than from one line to the next, and shorter than to the third.
+    let wait = ["sync", HELD, "quick", "--wait", "--timeout", "7s"];
+    let timed_out = world.run(&wait).await;
+    let told = timed_out.text();
+    let lines: Vec<_> = told.lines().collect();
+    assert_eq!(lines.len(), 2, "{told}");
+    assert!(lines[0].starts_with("1 of 2 providers"), "{told}");
+    assert!(lines[0].ends_with(" left"), "{told}");
+    assert!(lines[1].starts_with("error: the fan-out "), "{told}");
+    assert!(!told.contains(['\r', '\u{1b}']), "{told:?}");
+    feeds.release();
+    stop(&all.process, Signal::TERM).await;
+}
+
+#[tokio::test]
+async fn the_demo_shows_a_bar_that_gives_way_to_the_log() {
+    let world = World::embedded().await;
+    let demo = "demo --providers 100 --events 20 --log info";
+    let Some(command) = terminal(&world, 100, demo, &[]) else {
+        return;
+    };
+    let demo = Process::start(&command);
+    let over = |line: &str| line.contains("Ctrl-C ends the demo.");
+    demo.wait_for_line(over, PATIENCE).await;
+    let lines = demo.lines();
+    let first = lines
+        .iter()
+        .position(|line| line.contains("Synced 100 providers"));
+    let (bar, logged) = (" of 100 providers", "run finished");
+    let round = &lines[..first.unwrap()];
+    assert!(round.iter().any(|line| line.contains(bar)), "{round:?}");
+    assert!(round.iter().any(|line| line.contains(logged)), "{round:?}");
+    for line in round.iter().filter(|line| line.contains(logged)) {
+        let seen = line.rsplit("\u{1b}[2K").next().unwrap();
+        assert!(!seen.contains(bar), "{line:?}");
+    }
 }

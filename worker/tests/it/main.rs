@@ -20,6 +20,7 @@ mod properties;
 mod remembering;
 mod retrying;
 mod role;
+mod traces;
 mod truth;
 mod visiting;
 mod waiting;

@@ -20,12 +20,22 @@ struct PanicAt {
     host: String,
 }
 
-struct Host<'a>(&'a mut Option<String>);
+#[derive(Default)]
+struct Host {
+    address: Option<String>,
+    port: Option<u64>,
+}
 
-impl Visit for Host<'_> {
+impl Visit for Host {
     fn record_str(&mut self, field: &Field, value: &str) {
         if field.name() == "server.address" {
-            *self.0 = Some(value.to_owned());
+            self.address = Some(value.to_owned());
+        }
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        if field.name() == "server.port" {
+            self.port = Some(value);
         }
     }
 
@@ -40,9 +50,16 @@ impl Subscriber for PanicAt {
     }
 
     fn new_span(&self, span: &Attributes<'_>) -> Id {
-        let mut host = None;
-        span.record(&mut Host(&mut host));
-        assert!(host.as_deref() != Some(&*self.host), "by order of the test");
+        let mut host = Host::default();
+        span.record(&mut host);
+        if let Host {
+            address: Some(address),
+            port: Some(port),
+        } = host
+        {
+            let at = format!("{address}:{port}");
+            assert!(at != self.host, "by order of the test");
+        }
         Id::from_u64(1)
     }
 

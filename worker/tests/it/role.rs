@@ -59,12 +59,19 @@ impl Role {
         )
     }
 
+    /// Starts one whose spans are kept, see [`testkit::spans`].
+    pub(crate) fn start_traced(world: &World, queue: &Queue, config: Config) -> Self {
+        let _ = testkit::spans();
+        let everyones = tracing::dispatcher::get_default(tracing::Dispatch::clone);
+        Self::start_told(world, queue, config, everyones)
+    }
+
     /// Starts one whose spans go to `subscriber`.
     pub(crate) fn start_told(
         world: &World,
         queue: &Queue,
         config: Config,
-        subscriber: impl tracing::Subscriber + Send + Sync + 'static,
+        subscriber: impl Into<tracing::Dispatch>,
     ) -> Self {
         let (queue, shutdown) = (queue.clone(), CancellationToken::new());
         let (db, stop) = (world.db.clone(), shutdown.clone());

@@ -3,26 +3,12 @@
 use std::collections::BTreeMap;
 
 use api::Config;
-use opentelemetry::metrics::MeterProvider;
-use opentelemetry_sdk::metrics::SdkMeterProvider;
-use prometheus::Registry;
-use prometheus::proto::{Metric, MetricFamily, MetricType};
 
-pub(crate) struct Measured {
-    registry: Registry,
-    provider: SdkMeterProvider,
-}
+pub(crate) struct Measured(testkit::Measured);
 
 impl Default for Measured {
     fn default() -> Self {
-        let registry = Registry::new();
-        let reader = opentelemetry_prometheus::exporter()
-            .with_registry(registry.clone())
-            .scope_info_enabled(false)
-            .build()
-            .unwrap();
-        let provider = SdkMeterProvider::builder().with_reader(reader).build();
-        Self { registry, provider }
+        Self(testkit::Measured::new())
     }
 }
 
@@ -30,56 +16,49 @@ impl Measured {
     /// An API that is measured by these instruments.
     pub(crate) fn config(&self) -> Config {
         Config {
-            meter: Some(self.provider.meter("test")),
+            meter: Some(self.0.meter()),
             ..Config::default()
         }
     }
 
-    /// Counts by their labels; without those that are zero.
+    /// What a counter has counted, or a histogram under its name and `_count`, by labels; without what
+    /// is zero.
     pub(crate) fn counts(&self, name: &str) -> BTreeMap<String, u64> {
-        let metrics = self.metrics(name, |family, metric| match family.get_field_type() {
-            MetricType::HISTOGRAM => metric.get_histogram().get_sample_count() as f64,
-            _ => metric.get_counter().get_value(),
-        });
-        let counts = metrics
-            .into_iter()
-            .map(|(labels, count)| (labels, count as u64));
+        let series = self.series(name).into_iter();
+        let counts = series.map(|(labels, count)| (labels, count as u64));
         counts.filter(|(_, count)| *count > 0).collect()
     }
 
-    /// The sum of a histogram's values.
+    /// The sum over all series.
     pub(crate) fn sum(&self, name: &str) -> f64 {
-        let sum = |_: &MetricFamily, metric: &Metric| metric.get_histogram().get_sample_sum();
-        self.metrics(name, sum).values().sum()
+        self.series(name).values().sum()
     }
 
     /// A gauge without labels, if it is told.
     pub(crate) fn gauge(&self, name: &str) -> Option<f64> {
-        let gauge = |_: &MetricFamily, metric: &Metric| metric.get_gauge().get_value();
-        self.metrics(name, gauge).get("").copied()
+        self.series(name).get("").copied()
     }
 
-    fn metrics(
-        &self,
-        name: &str,
-        value: impl Fn(&MetricFamily, &Metric) -> f64,
-    ) -> BTreeMap<String, f64> {
-        let families = self.registry.gather();
-        let Some(family) = families.iter().find(|family| family.name() == name) else {
-            return BTreeMap::new();
-        };
-        let metrics = family.get_metric().iter();
-        metrics
-            .map(|metric| (labels(metric), value(family, metric)))
+    /// The values of that name, by their labels in order.
+    fn series(&self, name: &str) -> BTreeMap<String, f64> {
+        let text = self.0.text();
+        let lines = text.lines().filter_map(|line| line.strip_prefix(name));
+        let series = lines.filter_map(|rest| match rest.strip_prefix('{') {
+            Some(labelled) => labelled.split_once("} "),
+            None => rest.strip_prefix(' ').map(|value| ("", value)),
+        });
+        series
+            .map(|(labels, value)| (in_order(labels), value.parse().unwrap()))
             .collect()
     }
 }
 
-fn labels(metric: &Metric) -> String {
-    let labels = metric.get_label().iter();
+/// Such as `a=1 b=2`. No value here has a comma in it.
+fn in_order(labels: &str) -> String {
     let mut labels: Vec<String> = labels
-        .filter(|label| !label.name().starts_with("otel_scope"))
-        .map(|label| format!("{}={}", label.name(), label.value()))
+        .split(',')
+        .filter(|label| !label.starts_with("otel_scope"))
+        .map(|label| label.replace('"', ""))
         .collect();
     labels.sort();
     labels.join(" ")
