@@ -67,7 +67,7 @@ impl Service {
         if let Some(Err(refused)) = permit {
             let mut response = refused.into_response().map(Payload::Streamed);
             self.context.config().cors.open(response.headers_mut());
-            self.measure(request.method(), &response, began);
+            measure(&self.context, request.method(), &response, began);
             return Answering::Now(Some(tell(response)));
         }
         if let Some(mut response) = self.at_once(&request, began) {
@@ -79,14 +79,13 @@ impl Service {
         if let Some(peer) = peer {
             request.extensions_mut().insert(peer);
         }
-        let service = self.clone();
+        let (router, context) = (self.router.clone(), self.context.clone());
         let active = Counted::new(&self.context, Context::active);
         Answering::Later(Box::pin(async move {
             let _active = active;
             let method = request.method().clone();
-            let router = service.router.clone();
             let Ok(mut response) = router.oneshot(request.map(Body::new)).await;
-            service.measure(&method, &response, began);
+            measure(&context, &method, &response, began);
             if response.status() == StatusCode::NOT_MODIFIED {
                 // The router tells the length of what it sends, which is nothing; here it would be
                 // taken for that of the whole answer (RFC 9110, section 8.6).
@@ -94,14 +93,6 @@ impl Service {
             }
             tell(response.map(Payload::Streamed))
         }))
-    }
-
-    /// Counts a request whose answer was not at hand.
-    fn measure<B>(&self, method: &Method, response: &Response<B>, began: Began) {
-        if let Some(metrics) = self.context.metrics() {
-            let route = trace::route_of(response);
-            metrics.request(method, route, response.status(), began.elapsed());
-        }
     }
 
     fn at_once<B>(&self, request: &Request<B>, began: Began) -> Option<Response<Payload>> {
@@ -149,10 +140,18 @@ impl Service {
         }
         let began = Began::now(self.wants_time);
         let mut response = Error::Overloaded.into_response();
-        self.measure(request.method(), &response, began);
+        measure(&self.context, request.method(), &response, began);
         let close = HeaderValue::from_static("close");
         response.headers_mut().insert(header::CONNECTION, close);
         Answering::Now(Some(response.map(Payload::Streamed)))
+    }
+}
+
+/// Counts a request whose answer was not at hand.
+fn measure<B>(context: &Context, method: &Method, response: &Response<B>, began: Began) {
+    if let Some(metrics) = context.metrics() {
+        let route = trace::route_of(response);
+        metrics.request(method, route, response.status(), began.elapsed());
     }
 }
 

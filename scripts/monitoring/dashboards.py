@@ -37,7 +37,7 @@ def check_board(board, uids, spans, vocabulary, say):
             say(f"`{uid}` is a data source of one Grafana")
     check_variables(variables, vocabulary, say)
     for annotation in board["annotations"]["list"]:
-        labels = ask(annotation["expr"], variables, vocabulary, say) or set()
+        labels = ask(annotation["expr"], variables, vocabulary, say)
         check_legend(annotation["titleFormat"] + annotation["textFormat"], labels, say)
     for link in board["links"]:
         check_url(link["url"], set(), variables, uids, spans, say)
@@ -64,7 +64,7 @@ def check_variables(variables, vocabulary, say):
             say(f"variable `{name}` asks for no label's values")
             continue
         labels = ask(asked[1], variables, vocabulary, lambda what: say(f"variable `{name}`: {what}"))
-        if asked[2] not in (labels or set()):
+        if labels is not None and asked[2] not in labels:
             say(f"variable `{name}`: its metric has no label `{asked[2]}`")
 
 
@@ -106,11 +106,10 @@ def check_panel(panel, variables, uids, spans, vocabulary, say):
         say("two of its queries have one letter")
     results = []
     for target in panel["targets"]:
-        labels = ask(target["expr"], variables, vocabulary, say) or set()
-        heatmap = panel["type"] == "heatmap"
-        check_legend(target["legendFormat"], labels | ({"le"} if heatmap else set()), say)
+        labels = ask(target["expr"], variables, vocabulary, say)
+        check_legend(target["legendFormat"], labels, say)
         results.append(labels)
-    common = set.intersection(*results) if results else set()
+    common = None if None in results else set.intersection(*results)
     for link in panel.get("links", []) + defaults.get("links", []):
         check_url(link["url"], common, variables, uids, spans, say)
 
@@ -132,7 +131,7 @@ def replaced(expression, variables, say):
 
 def check_legend(legend, labels, say):
     for label in re.findall(r"\{\{(\w+)\}\}", legend):
-        if label not in labels:
+        if labels is not None and label not in labels:
             say(f"its legend names the label `{label}`, which its result does not have")
 
 
@@ -142,7 +141,7 @@ def check_url(url, labels, variables, uids, spans, say):
         root = root.partition(":")[0]
         if root == "__field":
             label = rest.removeprefix("labels.")
-            if label not in labels:
+            if labels is not None and label not in labels:
                 say(f"a link names the label `{label}`, which not all of its series have")
         elif root not in variables and name not in ("__from", "__to", "__url_time_range", "__value.raw"):
             say(f"a link names `${{{name}}}`, which there is not")

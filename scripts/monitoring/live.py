@@ -113,7 +113,8 @@ def answer(address):
         with urllib.request.urlopen(address, timeout=10) as response:
             return response.read().decode()
     except urllib.error.HTTPError as error:
-        return error.read().decode()
+        # What it can't ask it says as JSON, and that it is still starting as text.
+        return None if error.code == 503 else error.read().decode()
     except OSError:
         return None
 

@@ -4,17 +4,22 @@ import re
 
 import promql_parser as promql
 
+class Unknown(Exception):
+    """A metric that there is not: nothing can be told of what is made of it."""
+
+
 OF_COUNTERS = {"rate", "irate", "increase"}
 
 
 def check(expression, vocabulary, say):
-    """Tells `say` of every fault, and returns the labels that the result has; None if it can't be parsed."""
+    """Tells `say` of every fault, and returns the labels that the result has; None if they can't be told."""
     try:
-        tree = promql.parse(expression)
+        return labels_of(promql.parse(expression), vocabulary, say)
     except ValueError as error:
         say(f"`{expression}` is no PromQL: {error}")
-        return None
-    return labels_of(tree, vocabulary, say)
+    except Unknown as metric:
+        say(f"no process tells a metric `{metric}`")
+    return None
 
 
 def labels_of(tree, vocabulary, say):
@@ -39,8 +44,7 @@ def selected(tree, vocabulary, say):
     matchers = {m.name: m for m in tree.matchers.matchers}
     metric = tree.name or getattr(matchers.get("__name__"), "value", None)
     if metric not in vocabulary.labels:
-        say(f"no process tells a metric `{metric}`")
-        return set()
+        raise Unknown(metric)
     labels = vocabulary.labels[metric]
     for name, matcher in matchers.items():
         if name == "__name__":

@@ -24,7 +24,7 @@ def check(text, root, vocabulary, say):
         if name in names:
             about("there are two alerts of this name")
         names.add(name)
-        check_alert(rule, labels or set(), root, vocabulary, about)
+        check_alert(rule, labels, root, vocabulary, about)
     return names
 
 
@@ -37,7 +37,7 @@ def check_alert(rule, labels, root, vocabulary, say):
             say(f"it has no {needed}")
     for text in texts.values():
         for label in re.findall(r"\$labels\.(\w+)", text):
-            if label not in labels:
+            if labels is not None and label not in labels:
                 say(f"its text names the label `{label}`, which its result does not have")
         check_queries(text, vocabulary, say)
     check_runbook(texts.get("runbook_url", ""), rule["alert"], root, say)
@@ -50,7 +50,9 @@ def check_queries(text, vocabulary, say):
     if len(blocks) != len(re.findall(r"\{\{ range ", text)):
         say("a query in its text can't be found")
     for query, body in blocks:
-        labels = promql.check(query.replace("%q", '""'), vocabulary, say) or set()
+        labels = promql.check(query.replace("%q", '""'), vocabulary, say)
+        if labels is None:
+            continue
         for label in re.findall(r"\.Labels\.(\w+)", body):
             if label not in labels:
                 say(f"a query in its text is asked for the label `{label}`, which it does not have")

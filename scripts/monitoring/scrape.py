@@ -15,6 +15,7 @@ REQUESTS = ["/v1/health", "/v1/providers", "/v1/events/search?limit=1", "/v1/eve
 # Told only after a scheduler's look at the whole, a round of syncs, an export.
 LATE = [
     "fanfare_providers",
+    "fanfare_provider_freshness_seconds",
     "fanfare_queue_drain_seconds",
     "fanfare_set_asides_total",
     "fanfare_fan_out_duration_seconds",

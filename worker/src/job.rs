@@ -278,7 +278,6 @@ fn tell(ended: &Ended, context: &Context, begun: &Begun, asked: Instant) {
 
 fn tell_recorded(finish: &Finish, context: &Context, begun: &Begun, total_ms: u64) {
     let (run, provider) = (begun.held.run, &begun.provider.name);
-    let waited = (begun.at - begun.queued_at).to_std();
     let ms = |duration: Option<Duration>| duration.map(|duration| duration.as_millis() as u64);
     let counts = &finish.counts;
     tracing::info!(
@@ -297,7 +296,7 @@ fn tell_recorded(finish: &Finish, context: &Context, begun: &Begun, total_ms: u6
         held = counts.held,
         set_aside = counts.set_aside,
         warnings = counts.warnings,
-        wait_ms = ms(waited.ok()),
+        wait_ms = ms(Some(begun.queued_for)),
         fetch_ms = ms(finish.durations.fetch),
         parse_ms = ms(finish.durations.parse),
         compare_ms = ms(finish.durations.compare),

@@ -237,6 +237,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_run_that_is_put_off_is_counted_as_postponed_and_has_no_duration() {
+        let told = testkit::Measured::new();
+        let metrics = Metrics::new(&told.meter(), 4, &Leases::default());
+        let put_off = Ended::PutOff(entity::run::Postponed::HostGap);
+        metrics.ended(&put_off, Duration::from_secs(1));
+        let postponed = r#"fanfare_runs_total{fanfare_outcome="postponed"}"#;
+        assert_eq!(told.value(postponed), Some(1.0));
+        assert_eq!(told.series_of("fanfare_run_duration_seconds_count"), 0);
+    }
+
+    #[test]
     fn an_answer_is_of_one_class_and_none_is_left_out() {
         for (status, expected) in [
             (Some(200), "2xx"),

@@ -73,8 +73,8 @@ impl Leg {
             variables.push(("OTEL_TRACES_SAMPLER_ARG", self.sampled().to_string()));
         }
         if self == Self::Wide {
-            variables.push(("OTEL_BSP_MAX_QUEUE_SIZE", "65536".to_owned()));
-            variables.push(("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "8192".to_owned()));
+            variables.push(("OTEL_BSP_MAX_QUEUE_SIZE", "32768".to_owned()));
+            variables.push(("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "4096".to_owned()));
         }
         variables
     }

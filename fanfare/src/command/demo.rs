@@ -39,7 +39,10 @@ pub(crate) async fn run(options: Demo, name: &str, screen: &Screen) -> anyhow::R
     let folder = Folder::of(options.data.as_deref())?;
     let db = database(folder.path()).await?;
     let kept = kept(&db).await?;
-    let simulator = simulate(&options, &shutdown).await?;
+    // Providers outlast those who fetch from them.
+    let providers = CancellationToken::new();
+    let _providers_end = providers.clone().drop_guard();
+    let simulator = simulate(&options, &providers).await?;
     let specs = parse_providers(&simulator.providers_toml(INTERVAL))?;
     provider::apply(&db, &specs, true, false)
         .await
@@ -79,6 +82,7 @@ pub(crate) async fn run(options: Demo, name: &str, screen: &Screen) -> anyhow::R
     let telling = tell(&db, address, folder.path(), &shutdown, screen);
     let running = roles.run(shutdown.clone());
     let (told, ran) = tokio::join!(telling, running);
+    providers.cancel();
     simulator.stopped().await;
     db.close().await;
     show::line("Stopped.");

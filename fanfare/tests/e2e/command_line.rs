@@ -126,6 +126,11 @@ async fn a_healthcheck_tells_a_process_that_answers_from_one_that_does_not() {
     let listen = format!("127.0.0.1:{}", testkit::free_port());
     let options = ["all", "--listen", &listen, "--observe-listen", &observed];
     let serving = world.serve(&options).await;
+    let probes = Api::new(&format!("http://{observed}"));
+    eventually(PATIENCE, "its roles work", async || {
+        probes.get("/readyz").await.status == 200
+    })
+    .await;
     for check in [
         &["healthcheck", "--listen", &listen][..],
         &["healthcheck", "--listen", &listen, "--ready"],

@@ -15,6 +15,7 @@ mod holding;
 mod http;
 mod inspecting;
 mod logs;
+mod metrics;
 mod providers;
 mod receiver;
 mod refused;

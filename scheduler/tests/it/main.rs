@@ -4,6 +4,7 @@
 
 mod claiming;
 mod closing;
+mod measuring;
 mod outage;
 mod pushing;
 mod reaping;
