@@ -112,7 +112,7 @@ pub async fn claim_due_traced(
     let claimed = enqueue(&tx, &due, &mut fan_out.traces(trace)).await?;
     join(&tx, tick.fan_out, &claimed.runs).await?;
     tx.commit().await?;
-    Ok(Some(claimed.to_push()))
+    Ok(Some(claimed.into_pushes()))
 }
 
 /// Has PostgreSQL plan each statement of this transaction anew: which index gives the due providers
@@ -173,7 +173,7 @@ struct Enqueued {
 }
 
 impl Enqueued {
-    fn to_push(self) -> Vec<ToPush> {
+    fn into_pushes(self) -> Vec<ToPush> {
         let runs = self.runs.into_iter().zip(self.traceparents);
         runs.map(|((id, _), traceparent)| ToPush {
             id,

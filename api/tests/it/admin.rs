@@ -219,18 +219,9 @@ async fn a_writer_that_is_busy_is_503_in_time(world: World) {
     }
 }
 
-/// The only test of this binary that sets the process' subscriber.
 #[tokio::test]
 async fn a_fan_out_belongs_to_the_trace_of_the_request_that_asked_for_it() {
-    let guard = telemetry::init(&telemetry::Config {
-        service_name: "fanfare-test".to_owned(),
-        service_version: "0.0.0".to_owned(),
-        instance_id: "one".to_owned(),
-        log_format: telemetry::LogFormat::Auto,
-        log_filter: "off".to_owned(),
-        export: telemetry::Export::off(),
-    });
-    let guard = guard.unwrap();
+    let _ = testkit::spans();
     let world = World::sqlite().await;
     seed::provider(&world.db).await;
     let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
@@ -246,5 +237,4 @@ async fn a_fan_out_belongs_to_the_trace_of_the_request_that_asked_for_it() {
         traceparent.starts_with(&format!("00-{trace}-")),
         "{traceparent}"
     );
-    guard.shutdown().await;
 }

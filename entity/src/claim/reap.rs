@@ -157,7 +157,7 @@ async fn take_over(tx: &DatabaseTransaction, lost: &[Lost]) -> Result<Vec<ToPush
         let values = vec![run.into(), lost.id.into()];
         tx.execute_raw(dialect.statement(sql, values)).await?;
     }
-    Ok(enqueued.to_push())
+    Ok(enqueued.into_pushes())
 }
 
 /// Puts every running run back to the queue and makes every queued one due for a push: for the

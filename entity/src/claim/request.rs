@@ -75,7 +75,7 @@ pub async fn take_requests_traced(
             accept_gone,
         };
         let claimed = claim_or_join(&tx, &wanted, trace).await?;
-        pushes.extend(claimed.to_push());
+        pushes.extend(claimed.into_pushes());
     }
     seal_taken(&tx, &fan_outs).await?;
     tx.commit().await?;

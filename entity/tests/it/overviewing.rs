@@ -316,10 +316,13 @@ async fn pools_of_an_embedded_database_are_one_that_writes_and_one_that_reads() 
     let world = World::sqlite().await;
     let pools = world.db.pools();
     let tx = world.db.begin().await.unwrap();
-    let seen: Vec<_> = pools
-        .look()
-        .map(|pool| (pool.name, pool.used, pool.max))
-        .collect();
-    assert_eq!(seen, [("write", 1, 1), ("read", 0, 4)]);
+    testkit::eventually(PATIENCE, "only the transaction has one", async || {
+        let seen: Vec<_> = pools
+            .look()
+            .map(|pool| (pool.name, pool.used, pool.max))
+            .collect();
+        seen == [("write", 1, 1), ("read", 0, 4)]
+    })
+    .await;
     tx.rollback().await.unwrap();
 }

@@ -184,7 +184,7 @@ async fn is_shown(world: &World, run: &run::Model) {
         .lines()
         .find(|line| line.starts_with("trace "))
         .unwrap();
-    assert!(line.ends_with(&format!(" {trace}")), "{shown}");
+    assert_eq!(line.split_whitespace().nth(1), Some(trace), "{shown}");
     let shown = world.run(&["run", "show", &id, "--json"]).await.json();
     assert_eq!(shown["trace_id"], trace);
 }
