@@ -17,6 +17,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use mimalloc::MiMalloc;
 
+use crate::fanout::role::{self, Role};
+
 /// The same as the binary that is measured has.
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
@@ -46,7 +48,10 @@ enum Benchmark {
     SyncWorker(sync::child::Options),
     /// A worker process of a benchmark
     #[command(hide = true)]
-    Worker(Box<fanout::role::Options>),
+    Worker(Box<role::Options>),
+    /// A scheduler process of a benchmark
+    #[command(hide = true)]
+    Scheduler(Box<role::Options>),
     /// An API process of a benchmark
     #[command(hide = true)]
     ApiServer(api::served::Options),
@@ -61,7 +66,8 @@ async fn main() -> anyhow::Result<ExitCode> {
         Benchmark::Sync(options) => sync::run(options).await?,
         Benchmark::SyncWorker(options) => sync::child::run(options).await?,
         Benchmark::Fanout(options) => fanout::run(options).await?,
-        Benchmark::Worker(options) => fanout::role::run(*options).await?,
+        Benchmark::Worker(options) => role::run(Role::Worker, *options).await?,
+        Benchmark::Scheduler(options) => role::run(Role::Scheduler, *options).await?,
         Benchmark::Telemetry(options) => return observed::run(options).await,
         Benchmark::Receiver => observed::receiver::run().await?,
         Benchmark::Api(options) => return api::run(options).await,

@@ -164,8 +164,9 @@ impl Dialect {
                 "(SELECT * FROM unnest($1::uuid[], $2::bigint[]) AS u (id, number)) AS t"
             }
             Self::Sqlite => {
-                "(SELECT unhex(a.value) AS id, b.value AS number \
-                 FROM json_each($1) AS a JOIN json_each($2) AS b ON a.key = b.key) AS t"
+                // Joined by key they would be compared each with each.
+                "(SELECT unhex(value) AS id, json_extract($2, '$[' || key || ']') AS number \
+                 FROM json_each($1)) AS t"
             }
         }
     }
@@ -178,9 +179,9 @@ impl Dialect {
                  AS u (id, number, text)) AS t"
             }
             Self::Sqlite => {
-                "(SELECT unhex(a.value) AS id, b.value AS number, c.value AS text \
-                 FROM json_each($1) AS a JOIN json_each($2) AS b ON a.key = b.key \
-                 JOIN json_each($3) AS c ON a.key = c.key) AS t"
+                // Joined by key they would be compared each with each.
+                "(SELECT unhex(value) AS id, json_extract($2, '$[' || key || ']') AS number, \
+                 json_extract($3, '$[' || key || ']') AS text FROM json_each($1)) AS t"
             }
         }
     }

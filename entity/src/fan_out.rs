@@ -209,9 +209,7 @@ pub struct Closed {
     pub trigger: Trigger,
     /// The trace that it belongs to.
     pub traceparent: Option<String>,
-    /// When it began.
-    pub started_at: DateTimeUtc,
-    /// From then until its last run ended, by the database's clock; until it was sealed, if it has
+    /// From its beginning until its last run ended, by the database's clock; until it was sealed, if it has
     /// no run.
     pub duration: Duration,
     /// How long ago that was, by the same clock.
@@ -242,7 +240,6 @@ impl From<ClosedRow> for Closed {
             id: row.id,
             trigger: row.trigger,
             traceparent: row.traceparent,
-            started_at: row.started_at,
             duration: between(row.started_at, ended_at),
             ended_ago: between(ended_at, row.closed_at),
             runs: row.runs.unsigned_abs(),

@@ -21,7 +21,8 @@ const LONGEST_BROKEN: i64 = 100;
 pub struct Overview {
     /// Of the dataset.
     pub version: i64,
-    /// Runs that are queued, those that wait for their host included.
+    /// Runs that are queued and may begin. Those that are put off, for their host wants to be left alone
+    /// or another run is in the way, are not counted before their time.
     pub queued: i64,
     /// Milliseconds since the claim of the oldest of them.
     pub oldest_queued_ms: Option<i64>,
@@ -94,13 +95,17 @@ pub async fn overview(db: &Database, lease: Duration) -> Result<Overview, DbErr>
          p.fresh, p.late, p.stale, p.never, p.paused, p.closed, p.half_open, p.open, p.holding, \
          (SELECT max(-({opened})) FROM ({broken}) b) AS longest_ms \
          FROM dataset d CROSS JOIN ( \
-             SELECT count(CASE WHEN state = 'queued' THEN 1 END) AS queued, \
-                    min(CASE WHEN state = 'queued' THEN queued_at END) AS oldest, \
+             SELECT count(CASE WHEN {waits} THEN 1 END) AS queued, \
+                    min(CASE WHEN {waits} THEN queued_at END) AS oldest, \
                     count(CASE WHEN state = 'running' THEN 1 END) AS running, \
                     count(CASE WHEN state = 'running' AND started_at > {lately} THEN 1 END) AS begun \
              FROM run WHERE finished_at IS NULL) r \
          CROSS JOIN ({providers}) p WHERE d.id = 1",
         oldest = dialect.ms_until("r.oldest"),
+        waits = format_args!(
+            "state = 'queued' AND (postponed_for IS NULL OR next_push_at <= {})",
+            dialect.now()
+        ),
         alive = dialect.now_plus_ms("-$1"),
         opened = dialect.ms_until("b.opened"),
         broken = broken(dialect),

@@ -22,22 +22,26 @@ use crate::options::{LogFormat, LogOptions};
 use crate::screen::Screen;
 use crate::show;
 
-/// What a role logs unless told otherwise: its own words, and of the libraries' only warnings. A receiver
-/// that is gone we tell ourselves, once.
-const ROLE: &str =
-    "info,apalis_core=warn,opentelemetry=warn,opentelemetry_sdk=off,opentelemetry-otlp=off";
+/// What a role logs unless told otherwise: its own words, and of the libraries' only warnings.
+const ROLE: &str = "info,apalis_core=warn";
+
+/// What the demo logs.
+const DEMO: &str = "warn";
+
+/// A receiver that is gone we tell ourselves, once; the exporter would tell of each attempt.
+const QUIET: &str = "opentelemetry=warn,opentelemetry_sdk=off,opentelemetry-otlp=off";
 
 /// What telemetry calls a single command.
 const SINGLE: &str = "command";
 
 /// What a single command logs. Whether its trace was taken is not what it was asked for.
-const COMMAND: &str = "warn,opentelemetry_sdk=off,opentelemetry-otlp=off,telemetry=error";
+const COMMAND: &str = "warn,telemetry=error";
 
 /// Runs one command to its end.
 pub(crate) async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let instance = crate::start::worker_name();
     let (role, default_filter) = match &cli.command {
-        Command::Demo(_) => ("demo", COMMAND),
+        Command::Demo(_) => ("demo", DEMO),
         Command::All(_) => ("all", ROLE),
         Command::Api(_) => ("api", ROLE),
         Command::Scheduler(_) => ("scheduler", ROLE),
@@ -100,8 +104,28 @@ fn telemetry(
             LogFormat::Json => telemetry::LogFormat::Json,
         },
         export,
-        log_filter: log.log.clone().unwrap_or_else(|| default_filter.to_owned()),
+        log_filter: log_filter(log.log.as_deref().unwrap_or(default_filter)),
     };
     let screen = screen.clone();
     telemetry::init_to(&config, move || screen.clone()).context("can't set up logs and traces")
+}
+
+/// The exporter is quiet unless the filter itself speaks of it.
+fn log_filter(filter: &str) -> String {
+    if filter.contains("opentelemetry") {
+        return filter.to_owned();
+    }
+    format!("{filter},{QUIET}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exporter_is_quiet_unless_the_filter_speaks_of_it() {
+        assert_eq!(log_filter("debug"), format!("debug,{QUIET}"));
+        let spoken = "info,opentelemetry_sdk=debug";
+        assert_eq!(log_filter(spoken), spoken);
+    }
 }

@@ -4,7 +4,7 @@ use std::{
     fmt::Display,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
+        atomic::{AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -23,13 +23,13 @@ pub(crate) fn backoff(failures: u32) -> Duration {
         .mul_f64(rand::random_range(0.5..=1.0))
 }
 
-/// Whether the source answers, as far as consumers know. Clones share it.
+/// How many consumers get no answer from the source. Clones share it.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Silent(Arc<AtomicBool>);
+pub(crate) struct Silent(Arc<AtomicUsize>);
 
 impl Silent {
     pub(crate) fn is(&self) -> bool {
-        self.0.load(Relaxed)
+        self.0.load(Relaxed) > 0
     }
 }
 
@@ -51,16 +51,25 @@ impl Outage {
     pub(crate) fn begins(&mut self, worker: &str, error: &dyn std::error::Error) {
         if self.since.is_none() {
             self.since = Some(Instant::now());
-            self.silent.0.store(true, Relaxed);
+            self.silent.0.fetch_add(1, Relaxed);
             tracing::warn!(worker, error = %Chain(error), "queue does not answer, trying again until it does");
         }
     }
 
     pub(crate) fn ends(&mut self, worker: &str) {
         if let Some(since) = self.since.take() {
-            self.silent.0.store(false, Relaxed);
+            self.silent.0.fetch_sub(1, Relaxed);
             let outage_ms = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
             tracing::info!(worker, outage_ms, "queue answers again");
+        }
+    }
+}
+
+/// A consumer that stops amid an outage knows of none any more.
+impl Drop for Outage {
+    fn drop(&mut self) {
+        if self.since.is_some() {
+            self.silent.0.fetch_sub(1, Relaxed);
         }
     }
 }
@@ -83,6 +92,22 @@ impl Display for Chain<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn source_is_silent_until_it_answers_all_who_still_ask() {
+        let silent = Silent::default();
+        let error = std::io::Error::other("gone");
+        let [mut one, mut other] = [(); 2].map(|()| Outage::new(silent.clone()));
+        one.begins("one", &error);
+        other.begins("other", &error);
+        other.begins("other", &error);
+        one.ends("one");
+        assert!(silent.is());
+        drop(other);
+        assert!(!silent.is());
+        one.ends("one");
+        assert!(!silent.is());
+    }
 
     #[test]
     fn backoff_grows_from_50_ms_to_2_s() {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use entity::fan_out::{Closed, Trigger};
+use entity::fan_out::Closed;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Histogram, Meter};
 use telemetry::bounds;
@@ -50,12 +50,7 @@ impl Metrics {
     /// This scheduler closed these fan-outs.
     pub(crate) fn closed(&self, fan_outs: &[Closed]) {
         for closed in fan_outs {
-            let trigger = match closed.trigger {
-                Trigger::Tick => "tick",
-                Trigger::Command => "command",
-                Trigger::Api => "api",
-            };
-            let trigger = [KeyValue::new("fanfare.trigger", trigger)];
+            let trigger = [KeyValue::new("fanfare.trigger", closed.trigger.name())];
             self.fan_out.record(closed.duration.as_secs_f64(), &trigger);
         }
     }

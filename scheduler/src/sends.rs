@@ -48,14 +48,12 @@ impl<'a> Sends<'a> {
 
     /// Pushes runs. One that was claimed before continues its trace by a span of its own.
     pub(crate) async fn push(mut self, runs: Vec<ToPush>) -> Result<(), PushError> {
-        let count = runs.len();
         let (mut sendings, pushes): (Vec<Sending>, Vec<Push>) = runs
             .into_iter()
             .map(|run| {
-                let mut sending = self.open.remove(&run.id).unwrap_or_else(|| {
+                let sending = self.open.remove(&run.id).unwrap_or_else(|| {
                     self.begin(run.id, Joins::Parent(run.traceparent.as_deref()))
                 });
-                sending.in_batch_of(count);
                 let traceparent = sending.traceparent().or(run.traceparent);
                 (sending, Push::of_run(run.id, traceparent))
             })

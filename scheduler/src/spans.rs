@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::SystemTime;
 
 use entity::Kind;
-use entity::claim::Claim;
+use entity::claim::{Claim, Lost};
 use entity::fan_out::Closed;
 use opentelemetry::KeyValue;
 use opentelemetry::trace::SpanKind;
@@ -21,7 +21,19 @@ pub(crate) fn claim(kind: Kind, fan_out: Uuid) -> tracing::Span {
         db.operation.name = CLAIMS_BY,
         fanfare.fan_out = %fan_out,
         fanfare.runs = tracing::field::Empty,
+        error.type = tracing::field::Empty,
     )
+}
+
+/// Marks a span as failed, by one of few words.
+pub(crate) fn fail(span: &tracing::Span, error_type: &str) {
+    span.record("error.type", error_type);
+    span.record("otel.status_code", "ERROR");
+}
+
+/// A number as spans take it: one without a sign would become text.
+pub(crate) fn number(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 const CLAIMS_BY: &str = "INSERT";
@@ -47,8 +59,8 @@ impl Taken {
             .1 += 1;
     }
 
-    /// It is done: makes a span in the trace of each fan-out.
-    pub(crate) fn end(self, kind: Kind) {
+    /// It is done, or has failed: makes a span in the trace of each fan-out.
+    pub(crate) fn end(self, kind: Kind, failed: Option<&'static str>) {
         let now = SystemTime::now();
         for (fan_out, (traceparent, runs)) in self.fan_outs {
             let joins = Joins::Parent(traceparent.as_deref());
@@ -61,9 +73,30 @@ impl Taken {
                     KeyValue::new("fanfare.runs", runs),
                 ]
             });
+            if let Some(error_type) = failed {
+                span.fail(error_type);
+            }
             span.ended_at(now);
         }
     }
+}
+
+/// A run that was lost with its worker, whose own span of it never ended.
+pub(crate) fn lost(lost: &Lost) {
+    let joins = Joins::Parent(lost.traceparent.as_deref());
+    let mut span = DetachedSpan::begin("run lost", SpanKind::Internal, joins);
+    span.tell(|| {
+        [
+            KeyValue::new("fanfare.run", lost.id.to_string()),
+            KeyValue::new("fanfare.provider", lost.provider.clone()),
+            KeyValue::new("fanfare.outcome", "lost"),
+            KeyValue::new(
+                "messaging.client.id",
+                lost.worker.clone().unwrap_or_default(),
+            ),
+        ]
+    });
+    span.fail("lost");
 }
 
 /// A fan-out that is over, as a part of its trace. Its instants are placed by how long ago they were
@@ -77,7 +110,6 @@ pub(crate) fn closed(closed: &Closed) {
     let start = end.checked_sub(closed.duration).unwrap_or(end);
     let joins = Joins::Parent(closed.traceparent.as_deref());
     let mut span = DetachedSpan::began_at("fan-out closed", SpanKind::Internal, joins, start);
-    let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
     span.tell(|| {
         [
             KeyValue::new("fanfare.fan_out", closed.id.to_string()),

@@ -72,10 +72,11 @@ impl Tick<'_> {
                 sends.claim(claim)
             };
             let taken = claim::take_requests_traced(self.db, self.config.batch, &mut trace).await;
+            let failed = taken.is_err().then_some(NOT_CLAIMED);
+            span.end(self.db.kind(), failed);
             let Some(taken) = taken.inspect_err(|_| sends.fail(NOT_CLAIMED))? else {
                 break;
             };
-            span.end(self.db.kind());
             if !self.push(taken, sends).await? {
                 break;
             }
@@ -87,12 +88,14 @@ impl Tick<'_> {
         let reaped = claim::reap(self.db, self.config.batch).await?;
         self.metrics.lost(reaped.lost.len());
         for lost in &reaped.lost {
+            spans::lost(lost);
             tracing::warn!(
                 run = %lost.id,
                 provider = lost.provider,
                 worker = lost.worker,
                 crashes = lost.crashes,
                 paused = lost.crashes >= claim::MOST_CRASHES,
+                trace_id = lost.traceparent.as_deref().and_then(telemetry::trace_id_of),
                 "run lost: its worker gave no sign of life for a whole lease"
             );
         }
@@ -115,6 +118,9 @@ impl Tick<'_> {
         if !claim::anything_due(self.db).await? {
             return Ok(());
         }
+        let Some(room) = self.room().await? else {
+            return Ok(());
+        };
         let fan_out = Uuid::now_v7();
         let span = tracing::info_span!(
             "tick",
@@ -122,35 +128,47 @@ impl Tick<'_> {
             fanfare.fan_out = %fan_out,
             fanfare.trigger = Trigger::Tick.name(),
             fanfare.runs = tracing::field::Empty,
+            otel.status_code = tracing::field::Empty,
+            error.type = tracing::field::Empty,
         );
-        let claimed = self.claim_in(fan_out).instrument(span.clone()).await;
-        fan_out::seal(self.db, fan_out).await?;
-        let claimed = claimed?;
-        span.record("fanfare.runs", claimed);
+        let claimed = async {
+            let claimed = self.claim_in(fan_out, room).await;
+            // A fan-out without a run was never made.
+            if !matches!(claimed, Ok(0)) {
+                fan_out::seal(self.db, fan_out).await?;
+            }
+            claimed
+        };
+        let claimed = claimed.instrument(span.clone()).await;
+        let claimed = claimed.inspect_err(|_| spans::fail(&span, NOT_CLAIMED))?;
+        span.record("fanfare.runs", spans::number(claimed));
         if claimed > 0 {
             span.in_scope(|| tracing::info!(fan_out = %fan_out, runs = claimed, "fan-out claimed"));
         }
         Ok(())
     }
 
-    /// Claims batch after batch until nothing is due, too much is outstanding or time is up.
-    async fn claim_in(&self, fan_out: Uuid) -> Result<u64, DbErr> {
+    /// As many runs as may be claimed at once; `None` while too much is outstanding.
+    async fn room(&self) -> Result<Option<u64>, DbErr> {
+        let outstanding = claim::outstanding(self.db).await?;
+        let room = self.config.max_outstanding.saturating_sub(outstanding);
+        if room == 0 {
+            tracing::debug!(
+                outstanding,
+                "too much is outstanding, nothing more is claimed"
+            );
+            return Ok(None);
+        }
+        Ok(Some(room.min(self.config.batch)))
+    }
+
+    /// Claims batch after batch until nothing is due, too much is outstanding or time is up. There is
+    /// room for a batch of `limit` at first.
+    async fn claim_in(&self, fan_out: Uuid, mut limit: u64) -> Result<u64, DbErr> {
         let traceparent = telemetry::traceparent();
         let started = tokio::time::Instant::now();
         let mut claimed = 0;
         while started.elapsed() < FAN_OUT && !self.stop.is_cancelled() {
-            let outstanding = claim::outstanding(self.db).await?;
-            let limit = self
-                .config
-                .batch
-                .min(self.config.max_outstanding.saturating_sub(outstanding));
-            if limit == 0 {
-                tracing::debug!(
-                    outstanding,
-                    "too much is outstanding, nothing more is claimed"
-                );
-                break;
-            }
             let tick = claim::Tick {
                 fan_out,
                 traceparent: traceparent.as_deref(),
@@ -164,6 +182,10 @@ impl Tick<'_> {
             claimed += count;
             if !self.push(batch, sends).await? || count < limit {
                 break;
+            }
+            match self.room().await? {
+                Some(room) => limit = room,
+                None => break,
             }
         }
         Ok(claimed)
@@ -182,10 +204,11 @@ impl Tick<'_> {
             .await;
         match &claimed {
             Ok(batch) => {
-                span.record("fanfare.runs", batch.as_ref().map_or(0, Vec::len));
+                let runs = batch.as_ref().map_or(0, Vec::len);
+                span.record("fanfare.runs", spans::number(runs as u64));
             }
             Err(_) => {
-                span.record("otel.status_code", "ERROR");
+                spans::fail(&span, NOT_CLAIMED);
                 sends.fail(NOT_CLAIMED);
             }
         }

@@ -6,11 +6,11 @@ use opentelemetry::global::{self, BoxedSpan};
 use opentelemetry::trace::{Link, Span, SpanBuilder, SpanKind, Status, TraceContextExt, Tracer};
 use opentelemetry::{Context, KeyValue};
 
-use crate::context;
+use crate::{context, sampling};
 
 /// A span that its holder ends; one that is dropped ends as well.
 ///
-/// It is made by the process' tracer, which [`crate::init`] sets, and where nothing is recorded it
+/// It is made by the process' tracer, which [`crate::init`] sets. Where its trace is not sampled it
 /// costs little more than its ids. Code that runs meanwhile is not within it.
 #[derive(Debug)]
 #[must_use = "a span ends when it is dropped"]
@@ -21,7 +21,7 @@ pub struct DetachedSpan(BoxedSpan);
 pub enum Joins<'a> {
     /// That of its parent, a `traceparent`; one of its own, if there is none or it is malformed.
     Parent(Option<&'a str>),
-    /// One of its own, which refers to the span of this `traceparent`.
+    /// One of its own, which refers to the span of this `traceparent`, and is sampled if that one is.
     Linked(Option<&'a str>),
 }
 
@@ -53,14 +53,13 @@ impl DetachedSpan {
             Joins::Parent(parent) => {
                 Self::start(span, &context::remote(parent, None).unwrap_or_default())
             }
-            Joins::Linked(to) => {
-                let to = context::remote(to, None);
-                let links = to.map(|to| Link::with_context(to.span().span_context().clone()));
-                Self::start(
-                    span.with_links(links.into_iter().collect()),
-                    &Context::new(),
-                )
-            }
+            Joins::Linked(to) => match context::remote(to, None) {
+                None => Self::start(span, &Context::new()),
+                Some(to) => {
+                    let link = Link::with_context(to.span().span_context().clone());
+                    Self::start(span.with_links(vec![link]), &sampling::following(&to))
+                }
+            },
         }
     }
 
@@ -75,7 +74,7 @@ impl DetachedSpan {
         span.is_valid().then(|| context::format(span))
     }
 
-    /// Adds attributes, which are made only if anybody may see them.
+    /// Adds attributes, which are made only if the trace is sampled.
     pub fn tell<const N: usize>(&mut self, attributes: impl FnOnce() -> [KeyValue; N]) {
         if self.0.is_recording() {
             self.0.set_attributes(attributes());

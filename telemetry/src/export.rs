@@ -1,7 +1,7 @@
 //! Where spans and metrics go: OTLP, as the standard `OTEL_*` variables have it.
 //!
 //! The exporters read most of these variables by themselves (endpoint, protocol, headers, timeout,
-//! compression, batch sizes, sampler). Decided here is whether to export at all: unlike the
+//! compression, batch sizes). Decided here is whether to export at all: unlike the
 //! specification, not unless an endpoint or an exporter is named.
 
 use opentelemetry_otlp::tonic_types::transport::ClientTlsConfig;
@@ -13,6 +13,7 @@ use opentelemetry_sdk::metrics::{MeterProviderBuilder, SdkMeterProvider};
 use opentelemetry_sdk::trace::SdkTracerProvider;
 
 use crate::counted::{CountedMetrics, CountedSpans};
+use crate::sampling::Carried;
 use crate::variables::{self, BadVariable};
 
 /// Where each signal goes.
@@ -173,7 +174,9 @@ pub(crate) fn traces(
     destination: &Destination,
     resource: Resource,
 ) -> Result<SdkTracerProvider, ExportError> {
-    let provider = SdkTracerProvider::builder().with_resource(resource);
+    let provider = SdkTracerProvider::builder()
+        .with_resource(resource)
+        .with_sampler(Carried::from_variables(|name| std::env::var(name).ok()));
     let builder = SpanExporter::builder();
     let exporter = match destination {
         Destination::Off => return Ok(provider.build()),

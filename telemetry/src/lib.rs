@@ -14,6 +14,7 @@ mod metrics;
 mod process;
 mod pulse;
 mod resource;
+mod sampling;
 mod sending;
 mod spans;
 mod variables;
@@ -34,7 +35,7 @@ use tracing_subscriber::{EnvFilter, Layer, Registry as Spans};
 
 pub use chain::Chain;
 pub use context::{
-    TraceContext, current_trace_context, set_parent, trace_id, trace_id_of, traceparent,
+    TraceContext, current_trace_context, describe, set_parent, trace_id, trace_id_of, traceparent,
 };
 pub use detached::{DetachedSpan, Joins};
 pub use export::{Destination, Export, ExportError, Transport};

@@ -36,14 +36,6 @@ impl Sending {
         self.0.traceparent()
     }
 
-    /// Tells how many jobs are pushed at once.
-    pub fn in_batch_of(&mut self, jobs: usize) {
-        self.0.tell(|| {
-            let jobs = i64::try_from(jobs).unwrap_or(i64::MAX);
-            [KeyValue::new("messaging.batch.message_count", jobs)]
-        });
-    }
-
     /// Marks it as failed, by one of few words.
     pub fn fail(&mut self, error_type: &'static str) {
         self.0.fail(error_type);

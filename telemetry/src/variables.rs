@@ -16,16 +16,14 @@ pub struct BadVariable {
 type Check = fn(&str) -> Result<(), String>;
 
 /// Variables that stand alone.
-const ALONE: [(&str, Check); 12] = [
+const ALONE: [(&str, Check); 10] = [
     ("OTEL_SDK_DISABLED", flag),
     ("OTEL_TRACES_SAMPLER", sampler),
     ("OTEL_PROPAGATORS", propagators),
-    ("OTEL_BSP_SCHEDULE_DELAY", number),
-    ("OTEL_BSP_EXPORT_TIMEOUT", number),
-    ("OTEL_BSP_MAX_QUEUE_SIZE", number),
-    ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", number),
-    ("OTEL_METRIC_EXPORT_INTERVAL", number),
-    ("OTEL_METRIC_EXPORT_TIMEOUT", number),
+    ("OTEL_BSP_SCHEDULE_DELAY", positive),
+    ("OTEL_BSP_MAX_QUEUE_SIZE", positive),
+    ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", positive),
+    ("OTEL_METRIC_EXPORT_INTERVAL", positive),
     ("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", number),
     ("OTEL_SPAN_EVENT_COUNT_LIMIT", number),
     ("OTEL_SPAN_LINK_COUNT_LIMIT", number),
@@ -54,7 +52,7 @@ pub(crate) fn check(variable: impl Fn(&str) -> Option<String>) -> Result<(), Bad
         let Some(value) = variable(name) else {
             return Ok(());
         };
-        check(value.trim()).map_err(|why| BadVariable {
+        check(&value).map_err(|why| BadVariable {
             variable: name.to_owned(),
             why,
         })
@@ -71,8 +69,8 @@ pub(crate) fn check(variable: impl Fn(&str) -> Option<String>) -> Result<(), Bad
         "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE",
         temporality,
     )?;
-    let samples_a_part = variable("OTEL_TRACES_SAMPLER")
-        .is_some_and(|sampler| sampler.trim().ends_with("traceidratio"));
+    let samples_a_part =
+        variable("OTEL_TRACES_SAMPLER").is_some_and(|sampler| sampler.ends_with("traceidratio"));
     if samples_a_part {
         look("OTEL_TRACES_SAMPLER_ARG", ratio)?;
     }
@@ -112,6 +110,13 @@ fn number(value: &str) -> Result<(), String> {
     match value.parse::<u64>() {
         Ok(_) => Ok(()),
         Err(_) => Err(format!("`{value}` is not a whole number from 0")),
+    }
+}
+
+fn positive(value: &str) -> Result<(), String> {
+    match value.parse::<u64>() {
+        Ok(1..) => Ok(()),
+        _ => Err(format!("`{value}` is not a whole number from 1")),
     }
 }
 
@@ -218,7 +223,10 @@ mod tests {
     fn anything_else_is_refused_by_name_and_says_what_to_write() {
         for (name, value, says) in [
             ("OTEL_TRACES_SAMPLER", "sometimes", "`always_on`"),
+            ("OTEL_TRACES_SAMPLER", "always_on ", "`always_on`"),
             ("OTEL_TRACES_SAMPLER_ARG", "1%", "from 0 to 1"),
+            ("OTEL_TRACES_SAMPLER_ARG", " 0.01", "from 0 to 1"),
+            ("OTEL_METRIC_EXPORT_INTERVAL", "0", "from 1"),
             ("OTEL_PROPAGATORS", "b3", "only `tracecontext`"),
             ("OTEL_BSP_MAX_QUEUE_SIZE", "-1", "whole number"),
             ("OTEL_EXPORTER_OTLP_ENDPOINT", "ftp://here", "http or https"),

@@ -1,5 +1,7 @@
 //! The job handler: begin the run, sync its provider, and let go of it.
 
+mod told;
+
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -22,6 +24,7 @@ use crate::leases::Leases;
 use crate::metrics::Metrics;
 use crate::sync::{Synced, Tools, record_panic, sync_provider};
 use crate::trace;
+use told::tell;
 
 /// What every job of a process shares.
 #[derive(Debug)]
@@ -87,25 +90,21 @@ async fn handle(job: SyncJob, delivery: &Delivery, context: &Context) {
             return;
         }
         Err(error) => {
-            span.record("otel.status_code", "ERROR");
+            trace::fail(&span, "database");
             trace::fail(&Span::current(), "database");
             tracing::warn!(error = %telemetry::Chain(&error), run = %job.run, "run could not be begun, it will be pushed again");
             return let_go(context, job.run).await;
         }
     };
     drop(span);
-    trace::waited(job.run, asked_at, begun.queued_for);
-    let provider = begun.provider.name.clone();
-    Span::current().record("fanfare.provider", &provider);
-    context.metrics.began(&begun);
+    Span::current().record("fanfare.provider", &begun.provider.name);
     let working = Instant::now();
-    let ended = work(context, &begun, asked).await;
+    let ended = work(context, &begun, (asked, asked_at)).await;
     context.metrics.ended(&ended, working.elapsed());
     match ended {
         Ended::PutOff(reason) => {
             put_off(context, &begun.held, reason).await;
-            tracing::debug!(run = %job.run, provider, ?reason, "run is put off");
-            return;
+            return tell(&ended, context, &begun, asked);
         }
         Ended::HandBack if hand_back(context, &begun.held).await => delivery.hand_back(),
         _ => {}
@@ -115,7 +114,7 @@ async fn handle(job: SyncJob, delivery: &Delivery, context: &Context) {
 }
 
 /// Syncs under a lease that is renewed meanwhile.
-async fn work(context: &Context, begun: &Begun, asked: Instant) -> Ended {
+async fn work(context: &Context, begun: &Begun, (asked, asked_at): (Instant, SystemTime)) -> Ended {
     let suspect = begun.provider.consecutive_crashes > 0;
     let Some(lease) = context.leases.hold(&begun.held, suspect) else {
         return Ended::PutOff(Postponed::Suspect);
@@ -124,6 +123,8 @@ async fn work(context: &Context, begun: &Begun, asked: Instant) -> Ended {
     if !politeness.gap.is_zero() && asked.elapsed() > politeness.slack() {
         return Ended::PutOff(Postponed::HostGap);
     }
+    trace::waited(begun.held.run, asked_at, begun.queued_for);
+    context.metrics.began(begun);
     let syncing = AssertUnwindSafe(sync_provider(&context.tools, begun)).catch_unwind();
     let synced = tokio::select! {
         biased;
@@ -189,7 +190,6 @@ async fn after(context: &Context, begun: &Begun, ended: &Ended) {
 async fn push(producer: &Producer, run: ToPush) {
     let joins = Joins::Parent(run.traceparent.as_deref());
     let mut sending = Sending::begin(joins, producer.system(), producer.namespace(), &run.id);
-    sending.in_batch_of(1);
     let traceparent = sending.traceparent().or(run.traceparent);
     if let Err(error) = producer.push(&[Push::of_run(run.id, traceparent)]).await {
         sending.fail(error.kind());
@@ -248,77 +248,5 @@ async fn put_off(context: &Context, held: &Held, reason: Postponed) {
     if let Err(error) = lease::put_off(db, held, reason).await {
         tracing::debug!(error = %telemetry::Chain(&error), run = %held.run, "run could not be put off, it is handed back");
         hand_back(context, held).await;
-    }
-}
-
-/// What follows the question mark may be a key, and the log is read by many.
-fn without_query(url: &str) -> &str {
-    url.split_once('?').map_or(url, |(address, _)| address)
-}
-
-/// The one line of a run.
-fn tell(ended: &Ended, context: &Context, begun: &Begun, asked: Instant) {
-    let outcome = match ended {
-        Ended::Recorded(finish) => finish.outcome.to_string(),
-        Ended::Fenced => "fenced".to_owned(),
-        Ended::HandBack => "handed_back".to_owned(),
-        Ended::PutOff(_) => {
-            Span::current().record("fanfare.outcome", "postponed");
-            return;
-        }
-    };
-    Span::current().record("fanfare.outcome", &outcome);
-    let (run, provider) = (begun.held.run, &begun.provider.name);
-    let total_ms = asked.elapsed().as_millis() as u64;
-    match ended {
-        Ended::Recorded(finish) => tell_recorded(finish, context, begun, total_ms),
-        _ => tracing::info!(%run, provider, outcome, worker = context.worker, total_ms, "run left"),
-    }
-}
-
-fn tell_recorded(finish: &Finish, context: &Context, begun: &Begun, total_ms: u64) {
-    let (run, provider) = (begun.held.run, &begun.provider.name);
-    let ms = |duration: Option<Duration>| duration.map(|duration| duration.as_millis() as u64);
-    let counts = &finish.counts;
-    tracing::info!(
-        %run,
-        provider,
-        outcome = %finish.outcome,
-        error = finish.error,
-        http_status = finish.http_status,
-        bytes = finish.bytes,
-        wire_bytes = finish.wire_bytes,
-        new = counts.new,
-        changed = counts.changed,
-        unchanged = counts.unchanged,
-        gone = counts.gone,
-        returned = counts.returned,
-        held = counts.held,
-        set_aside = counts.set_aside,
-        warnings = counts.warnings,
-        wait_ms = ms(Some(begun.queued_for)),
-        fetch_ms = ms(finish.durations.fetch),
-        parse_ms = ms(finish.durations.parse),
-        compare_ms = ms(finish.durations.compare),
-        store_ms = ms(finish.durations.store),
-        total_ms,
-        worker = context.worker,
-        next_due_at = %finish.next_due_at,
-        "run finished"
-    );
-    if counts.held > 0 {
-        tracing::warn!(
-            provider,
-            held = counts.held,
-            "most of the feed is missing: its events stay until a feed has them again, or until \
-             `fanfare sync {provider} --accept-gone` confirms that they are gone"
-        );
-    }
-    if let Some(moved_to) = finish.moved_to.as_deref().map(without_query) {
-        tracing::warn!(
-            provider,
-            moved_to,
-            "the feed has moved for good: change the provider's url"
-        );
     }
 }

@@ -205,9 +205,12 @@ async fn compare(
     async {
         let known = known::of_provider(&tools.db, provider.id).await?;
         let span = Span::current();
-        span.record("fanfare.known", known.len());
+        span.record("fanfare.known", trace::number(known.len() as u64));
         let read = reading.finish(known).await?;
-        span.record("fanfare.different", read.compared.differing.len());
+        span.record(
+            "fanfare.different",
+            trace::number(read.compared.differing.len() as u64),
+        );
         Ok(read)
     }
     .instrument(trace::compare())
@@ -245,9 +248,9 @@ async fn fetch(
     let fetched = tools.http.fetch(&request).instrument(span.clone()).await;
     match &fetched {
         Ok(fetched) => {
-            span.record("fanfare.wire_bytes", fetched.wire);
+            span.record("fanfare.wire_bytes", trace::number(fetched.wire));
             if let Answer::Feed(feed) = &fetched.answer {
-                span.record("fanfare.bytes", feed.body.len());
+                span.record("fanfare.bytes", trace::number(feed.body.len()));
             }
         }
         Err(error) => trace::fail(&span, &error.kind()),

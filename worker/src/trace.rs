@@ -15,21 +15,28 @@ use uuid::Uuid;
 
 /// The span of a job in this worker's hands, which has its run's other spans within it.
 pub(crate) fn process(job: SyncJob, queue: &Producer, worker: &str) -> Span {
-    tracing::info_span!(
+    let span = tracing::info_span!(
         "process sync",
         otel.kind = "consumer",
         otel.status_code = Empty,
-        messaging.system = queue.system(),
-        messaging.destination.name = queue.namespace(),
-        messaging.operation.name = "process",
-        messaging.operation.type = "process",
-        messaging.message.id = %job.run,
-        messaging.client.id = worker,
         fanfare.run = %job.run,
         fanfare.provider = Empty,
         fanfare.outcome = Empty,
         error.type = Empty,
-    )
+    );
+    // Not as fields, which every line of the log within the run would have.
+    telemetry::describe(
+        &span,
+        [
+            ("messaging.system", queue.system().to_owned()),
+            ("messaging.destination.name", queue.namespace().to_owned()),
+            ("messaging.operation.name", "process".to_owned()),
+            ("messaging.operation.type", "process".to_owned()),
+            ("messaging.message.id", job.run.to_string()),
+            ("messaging.client.id", worker.to_owned()),
+        ],
+    );
+    span
 }
 
 /// A span of what one transaction does.
@@ -40,6 +47,7 @@ pub(crate) fn begin(kind: Kind) -> Span {
         otel.status_code = Empty,
         db.system.name = kind.system_name(),
         db.operation.name = "UPDATE",
+        error.type = Empty,
     )
 }
 
@@ -51,7 +59,7 @@ pub(crate) fn store(kind: Kind, rows: u64) -> Span {
         otel.status_code = Empty,
         db.system.name = kind.system_name(),
         db.operation.name = "COMMIT",
-        fanfare.rows = rows,
+        fanfare.rows = number(rows),
         error.type = Empty,
     )
 }
@@ -83,7 +91,7 @@ pub(crate) fn get(url: &Url, redirects: usize) -> Span {
         http.request.method = "GET",
         url.full = Empty,
         server.address = url.host_str(),
-        server.port = url.port_or_known_default(),
+        server.port = url.port_or_known_default().map(i64::from),
         http.response.status_code = Empty,
         http.request.resend_count = Empty,
         error.type = Empty,
@@ -98,14 +106,14 @@ pub(crate) fn get(url: &Url, redirects: usize) -> Span {
         span.record("url.full", shown.as_str());
     }
     if redirects > 0 {
-        span.record("http.request.resend_count", redirects);
+        span.record("http.request.resend_count", number(redirects as u64));
     }
     span
 }
 
 /// Tells how a request was answered.
 pub(crate) fn answered(span: &Span, status: StatusCode) {
-    span.record("http.response.status_code", status.as_u16());
+    span.record("http.response.status_code", i64::from(status.as_u16()));
     if status.is_client_error() || status.is_server_error() {
         fail(span, status.as_str());
     }
@@ -116,7 +124,7 @@ pub(crate) fn parse(bytes: u64) -> Span {
     tracing::info_span!(
         "parse",
         otel.status_code = Empty,
-        fanfare.bytes = bytes,
+        fanfare.bytes = number(bytes),
         error.type = Empty,
     )
 }
@@ -124,6 +132,11 @@ pub(crate) fn parse(bytes: u64) -> Span {
 /// The span of looking up what is known and comparing with it.
 pub(crate) fn compare() -> Span {
     tracing::info_span!("compare", fanfare.known = Empty, fanfare.different = Empty)
+}
+
+/// A number as spans take it: one without a sign would become text.
+pub(crate) fn number(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 /// Marks a span as failed, by one of few words.

@@ -20,7 +20,7 @@ pub(crate) fn observe(meter: &Meter, context: &Weak) {
             .build();
     };
     number(
-        "http.server.active_requests",
+        "fanfare.api.requests.active",
         "{request}",
         "Requests that are past the answers at hand",
         |context| Some(context.active().now()),

@@ -6,9 +6,8 @@ use std::sync::Arc;
 use axum::http::StatusCode;
 use entity::dataset::Version;
 use entity::search::Search;
-use entity::{Database, Reader, changes, history, search};
+use entity::{Reader, changes, history, search};
 use futures::TryStreamExt;
-use sea_orm::DbBackend;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 use tracing::field::Empty;
@@ -81,7 +80,7 @@ where
     let limit = context.config().database_timeout;
     let silent = |_| Err(Error::DatabaseSilent { limit });
     let db = context.db();
-    let system = system(db);
+    let system = db.kind().system_name();
     if standing.source == Source::Primary || !db.has_replica() {
         let db = match standing.source {
             Source::Primary => db.primary_reader().clone(),
@@ -116,13 +115,6 @@ where
             .await
         }
         first => first,
-    }
-}
-
-fn system(db: &Database) -> &'static str {
-    match db.write.get_database_backend() {
-        DbBackend::Sqlite => "sqlite",
-        _ => "postgresql",
     }
 }
 

@@ -104,7 +104,13 @@ pub(crate) async fn run(
             continue;
         }
         let rotel = match (leg, &options.rotel) {
-            (Leg::Rotel, None) => continue,
+            (Leg::Rotel, None) => {
+                // Unless it was asked for, it is no part of the whole.
+                if options.only.contains(&leg) {
+                    verdict.skipped(leg.name(), "it needs --rotel PROGRAM");
+                }
+                continue;
+            }
             (Leg::Rotel, Some(program)) => Some(Rotel::start(program).await?),
             _ => None,
         };

@@ -3,9 +3,10 @@
 use super::wrk::Told;
 use crate::show;
 
-/// Gathers which limits were missed.
+/// Gathers which limits held and which were missed.
 #[derive(Debug, Default)]
 pub(crate) struct Verdict {
+    held: usize,
     missed: Vec<String>,
 }
 
@@ -23,6 +24,7 @@ impl Verdict {
     fn hold(&mut self, what: &str, figure: f64, held: bool, how: &str, limit: f64) -> String {
         let limit = format!("{how} {limit:.2}");
         if held {
+            self.held += 1;
             return limit;
         }
         self.missed.push(format!("{what} {figure:.3}, {limit}"));
@@ -52,7 +54,11 @@ impl Verdict {
     pub(crate) fn tell(&self) -> bool {
         let missed = match self.missed.len() {
             0 => {
-                show::line("all limits held");
+                let told = match self.held {
+                    0 => "nothing of this has a limit",
+                    _ => "all limits held",
+                };
+                show::line(told);
                 return true;
             }
             1 => "1 limit".to_owned(),

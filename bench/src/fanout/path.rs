@@ -8,7 +8,6 @@ use anyhow::Context;
 use entity::host::Politeness;
 use entity::lease::{self, Ask, Begin};
 use entity::{Database, claim, provider};
-use queue::QueueConfig;
 use sea_orm::ConnectionTrait;
 use simulator::Simulator;
 use testkit::{PostgresServer, Process, RedisServer, Signal};
@@ -16,11 +15,14 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::fanout::role::Role;
 use crate::tools::tools;
 use crate::{database, show};
 
 const EVENTS: usize = 20;
+const STARTS_WITHIN: Duration = Duration::from_secs(30);
 const STOPS_WITHIN: Duration = Duration::from_secs(30);
+const SYNCS_WITHIN: Duration = Duration::from_secs(600);
 
 pub(crate) async fn run(
     postgres: &PostgresServer,
@@ -120,9 +122,13 @@ pub(crate) struct Measured {
     statements: i64,
 }
 
-/// One scheduler in this process and real worker processes, from the first claim to the last commit.
+/// Real worker processes and one of a scheduler, from the first claim to the last commit.
 ///
-/// The workers are so many with these variables; databases and queues are called `name`.
+/// The workers are so many; they and the scheduler have these variables. Databases and queues are
+/// called `name`.
+///
+/// # Errors
+/// Not all is synced in ten minutes, among others.
 pub(crate) async fn fan_out(
     (postgres, redis): (&PostgresServer, &RedisServer),
     simulator: &Simulator,
@@ -131,69 +137,62 @@ pub(crate) async fn fan_out(
     name: &str,
 ) -> anyhow::Result<Measured> {
     let db = with_providers(postgres, name, simulator).await?;
-    let config = QueueConfig {
-        redis_url: Some(redis.url().parse()?),
-        namespace: name.to_owned(),
-        ..QueueConfig::default()
+    let database = database::url(postgres, name)?;
+    let redis = redis.url();
+    let start = |role| {
+        let addresses = ["--database", &database, "--redis", &redis, "--queue", name];
+        process(role, &addresses, variables)
     };
-    let queue = queue::open(config).await?;
-    let workers: Vec<Process> = (0..processes)
-        .map(|_| {
-            let database = database::url(postgres, name)?;
-            worker_process(&database, &redis.url(), name, variables)
-        })
-        .collect::<anyhow::Result<_>>()?;
-    for worker in &workers {
-        worker
-            .wait_for_line(|line| line.contains("ready"), STOPS_WITHIN)
-            .await;
+    let mut running = Vec::new();
+    for _ in 0..processes {
+        running.push(start(Role::Worker)?);
     }
+    ready(&running).await;
     let statements_before = statements(&db).await?;
-    let stop = CancellationToken::new();
-    let started = Instant::now();
-    let scheduler = tokio::spawn(scheduler::run(
-        scheduler::Config::default(),
-        db.clone(),
-        queue.producer(),
-        stop.clone(),
-    ));
-    while stored(&db).await? < i64::try_from(providers)? {
-        tokio::time::sleep(Duration::from_millis(20)).await;
+    running.push(start(Role::Scheduler)?);
+    let all = async {
+        while stored(&db).await? < i64::try_from(providers)? {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        anyhow::Ok(())
+    };
+    let synced = tokio::time::timeout(SYNCS_WITHIN, all).await;
+    synced.with_context(|| format!("{name}: not all is synced within {SYNCS_WITHIN:?}"))??;
+    for process in running.iter().rev() {
+        process.signal(Signal::TERM);
+        process.wait(STOPS_WITHIN).await;
     }
-    let took = started.elapsed();
-    stop.cancel();
-    scheduler.await??;
-    for worker in &workers {
-        worker.signal(Signal::TERM);
-        worker.wait(STOPS_WITHIN).await;
-    }
+    let took = number(&db, TOOK_US).await?;
     let statements = statements(&db).await? - statements_before;
     let events = number(&db, "SELECT count(*) FROM event").await?;
     db.close().await;
     Ok(Measured {
-        took,
+        took: Duration::from_micros(u64::try_from(took)?),
         events,
         statements,
     })
 }
 
-/// This program once more, as a worker and nothing else.
-fn worker_process(
-    database: &str,
-    redis: &str,
-    namespace: &str,
+/// So that no process' start is measured.
+const TOOK_US: &str = "SELECT CAST(extract(epoch FROM max(finished_at) - min(queued_at)) * 1e6 AS bigint) \
+                       FROM run WHERE outcome = 'stored'";
+
+async fn ready(processes: &[Process]) {
+    for process in processes {
+        process
+            .wait_for_line(|line| line.contains("ready"), STARTS_WITHIN)
+            .await;
+    }
+}
+
+/// This program once more, as that role and nothing else.
+fn process(
+    role: Role,
+    addresses: &[&str],
     variables: &[(&str, String)],
 ) -> anyhow::Result<Process> {
     let mut command = Command::new(std::env::current_exe()?);
-    command.args([
-        "worker",
-        "--database",
-        database,
-        "--redis",
-        redis,
-        "--queue",
-        namespace,
-    ]);
+    command.arg(role.name()).args(addresses);
     command.envs(variables.iter().map(|(name, value)| (name, value)));
     Ok(Process::start(&command))
 }

@@ -1,4 +1,4 @@
-//! A worker process of a benchmark.
+//! A worker or scheduler process of a benchmark.
 
 use anyhow::Context;
 use clap::Args;
@@ -20,8 +20,25 @@ pub(crate) struct Options {
     queue: String,
 }
 
+/// What a process does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    Worker,
+    Scheduler,
+}
+
+impl Role {
+    /// The subcommand of this program that it is.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Worker => "worker",
+            Self::Scheduler => "scheduler",
+        }
+    }
+}
+
 /// Works until SIGTERM.
-pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
+pub(crate) async fn run(role: Role, options: Options) -> anyhow::Result<()> {
     let export = Export::from_variables(|name| std::env::var(name).ok())?;
     // As the binary does, where somebody receives it; otherwise nothing is made at all.
     let telemetry = if export == Export::off() {
@@ -29,9 +46,9 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     } else {
         let _ = rustls::crypto::ring::default_provider().install_default();
         Some(telemetry::init(&telemetry::Config {
-            service_name: "fanfare-worker".to_owned(),
+            service_name: format!("fanfare-{}", role.name()),
             service_version: env!("CARGO_PKG_VERSION").to_owned(),
-            instance_id: format!("bench-{}", std::process::id()),
+            instance_id: instance(),
             log_format: LogFormat::Auto,
             log_filter: "warn".to_owned(),
             export,
@@ -44,22 +61,41 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
         terminate.recv().await;
         fired.cancel();
     });
-    let mut config = worker::Config::new(format!("bench-{}", std::process::id()));
-    config.fetch.allow = worker::fetch::Networks::loopback();
-    let mut database = entity::Config::new(options.database);
-    database.max_connections = 16;
-    database.session = Session::below_lease(config.lease);
-    let db = entity::connect(&database).await?;
+    let worked = work(role, options, stop).await;
+    if let Some(telemetry) = telemetry {
+        telemetry.shutdown().await;
+    }
+    worked
+}
+
+async fn work(role: Role, options: Options, stop: CancellationToken) -> anyhow::Result<()> {
     let queue = queue::open(QueueConfig {
         redis_url: Some(options.redis),
         namespace: options.queue,
         ..QueueConfig::default()
     })
     .await?;
-    show::line("ready");
-    let worked = worker::run(config, db, &queue, stop).await;
-    if let Some(telemetry) = telemetry {
-        telemetry.shutdown().await;
+    let mut database = entity::Config::new(options.database);
+    match role {
+        Role::Worker => {
+            let mut config = worker::Config::new(instance());
+            config.fetch.allow = worker::fetch::Networks::loopback();
+            database.max_connections = 16;
+            database.session = Session::below_lease(config.lease);
+            let db = entity::connect(&database).await?;
+            show::line("ready");
+            worker::run(config, db, &queue, stop).await
+        }
+        Role::Scheduler => {
+            let config = scheduler::Config::default();
+            database.max_connections = 4;
+            let db = entity::connect(&database).await?;
+            show::line("ready");
+            Ok(scheduler::run(config, db, queue.producer(), stop).await?)
+        }
     }
-    worked
+}
+
+fn instance() -> String {
+    format!("bench-{}", std::process::id())
 }

@@ -1,4 +1,5 @@
-//! Syncs by a worker that traces each of them, beside one that traces and measures nothing.
+//! Syncs by a scheduler and a worker that trace each of them, beside the same two that trace and measure
+//! nothing.
 
 use std::time::Duration;
 
@@ -18,6 +19,9 @@ use crate::show;
 const TRACED: f64 = 0.95;
 const EVENTS: usize = 20;
 const WHAT: &str = "syncs, all traced";
+/// Of a sync that stores: `send sync`, `process sync`, `wait`, `begin`, `fetch`, `GET`, `parse`,
+/// `compare` and `store`.
+const SPANS: f64 = 9.0;
 
 pub(super) async fn run(
     options: &Options,
@@ -73,11 +77,12 @@ pub(super) async fn run(
         rate(without),
     ));
     let synced = options.providers as f64 * f64::from(options.rounds);
+    let spans = received.spans as f64 / synced;
+    let held = verdict.at_least("spans a traced sync", spans, SPANS);
     show::line(&format!(
-        "{:<26} {} spans arrived, {:.1} a sync, {:.0} bytes each",
+        "{:<26} {} spans arrived of scheduler and worker, {spans:.1} a sync, {held}; {:.0} bytes each",
         "",
         received.spans,
-        received.spans as f64 / synced,
         received.bytes as f64 / received.spans as f64,
     ));
     stop.cancel();
@@ -92,11 +97,11 @@ struct Syncs<'a> {
 }
 
 impl Syncs<'_> {
-    /// One sync of each provider, by one worker process with these variables.
+    /// One sync of each provider, by one scheduler and one worker process with these variables.
     async fn take(&self, name: &str, variables: &[(&str, String)]) -> anyhow::Result<Duration> {
-        let worker = (1, variables);
+        let roles = (1, variables);
         let measured =
-            path::fan_out(self.servers, self.simulator, self.providers, worker, name).await?;
+            path::fan_out(self.servers, self.simulator, self.providers, roles, name).await?;
         Ok(measured.took)
     }
 }

@@ -13,6 +13,7 @@ use crate::world::{LEASE, PATIENCE, World, bare, creating};
 on_both_databases!(
     an_empty_database_is_all_zeros,
     runs_are_counted_by_state_and_the_oldest_queued_one_tells_its_age,
+    what_is_put_off_is_no_backlog_before_its_time,
     what_was_begun_in_the_last_minute_is_the_pace,
     providers_are_counted_once_by_the_age_of_their_last_success,
     a_breaker_is_open_until_the_next_visit_is_due_and_half_open_until_that_has_ended,
@@ -109,6 +110,27 @@ async fn runs_are_counted_by_state_and_the_oldest_queued_one_tells_its_age(world
     let seen = look(&world).await;
     assert_eq!((seen.queued, seen.running), (2, 1));
     assert!(near(seen.oldest_queued_ms, 90), "{seen:?}");
+}
+
+async fn what_is_put_off_is_no_backlog_before_its_time(world: World) {
+    world.add(&["a", "b"]).await;
+    let runs = world.claim(10).await;
+    let off = |seconds: i64| {
+        format!(
+            "UPDATE run SET queued_at = {}, postponed_for = 'host_gap', next_push_at = {} \
+             WHERE id = $1",
+            world.in_seconds(-600),
+            world.in_seconds(seconds)
+        )
+    };
+    world.execute(&off(60), vec![runs[0].into()]).await;
+    let seen = look(&world).await;
+    assert_eq!(seen.queued, 1);
+    assert!(near(seen.oldest_queued_ms, 0), "{seen:?}");
+    world.execute(&off(-1), vec![runs[0].into()]).await;
+    let seen = look(&world).await;
+    assert_eq!(seen.queued, 2);
+    assert!(near(seen.oldest_queued_ms, 600), "{seen:?}");
 }
 
 async fn what_was_begun_in_the_last_minute_is_the_pace(world: World) {

@@ -48,9 +48,10 @@ async fn request(db: &Database, providers: &[i64], accept_gone: bool) -> anyhow:
     let span = tracing::info_span!(
         "request fan-out",
         otel.status_code = tracing::field::Empty,
+        error.type = tracing::field::Empty,
         fanfare.fan_out = tracing::field::Empty,
         fanfare.trigger = Trigger::Command.name(),
-        fanfare.providers = providers.len(),
+        fanfare.providers = providers.len() as i64,
     );
     async {
         let traceparent = telemetry::traceparent();
@@ -63,6 +64,7 @@ async fn request(db: &Database, providers: &[i64], accept_gone: bool) -> anyhow:
         let span = tracing::Span::current();
         let fan_out = fan_out::request(db, request).await.inspect_err(|_| {
             span.record("otel.status_code", "ERROR");
+            span.record("error.type", "database");
         })?;
         span.record("fanfare.fan_out", tracing::field::display(fan_out));
         Ok(fan_out)

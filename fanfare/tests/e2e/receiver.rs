@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::http::StatusCode;
@@ -14,6 +14,9 @@ use crate::http::Api;
 use crate::world::{PATIENCE, World, on_both_databases, stop};
 
 on_both_databases!(a_receiver_that_is_lost_slows_nothing_and_is_counted);
+
+const EXPORT_TIMEOUT: Duration = Duration::from_millis(200);
+const REQUESTS: u32 = 200;
 
 /// Takes everything, or answers nobody.
 struct Receiver {
@@ -44,7 +47,10 @@ async fn a_receiver_that_is_lost_slows_nothing_and_is_counted(world: World) {
     feeds.set("north", upcoming(3, "A show"));
     let world = world
         .with("OTEL_EXPORTER_OTLP_ENDPOINT", &receiver.base)
-        .with("OTEL_EXPORTER_OTLP_TIMEOUT", "200")
+        .with(
+            "OTEL_EXPORTER_OTLP_TIMEOUT",
+            &EXPORT_TIMEOUT.as_millis().to_string(),
+        )
         .with("OTEL_BSP_MAX_QUEUE_SIZE", "32")
         .with("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "16")
         .with("OTEL_BSP_SCHEDULE_DELAY", "50")
@@ -53,11 +59,14 @@ async fn a_receiver_that_is_lost_slows_nothing_and_is_counted(world: World) {
     let serving = world.all().await;
     let api = &serving.api;
 
-    // More spans than are kept, while nobody takes one.
+    // More spans than are kept, while nobody takes one. Who waited for the receiver would wait for an
+    // export's whole timeout each time.
     world.sync("north").await;
-    for _ in 0..200 {
+    let begun = Instant::now();
+    for _ in 0..REQUESTS {
         assert_eq!(api.get("/v1/providers").await.status, 200);
     }
+    assert!(begun.elapsed() < EXPORT_TIMEOUT * REQUESTS / 4);
     let dropped = [
         "otel_sdk_processor_span_processed_total",
         r#"error_type="queue_full""#,
@@ -77,15 +86,15 @@ async fn a_receiver_that_is_lost_slows_nothing_and_is_counted(world: World) {
     )
     .await;
 
+    let lost =
+        |line: &&String| line.contains("telemetry is not taken") && line.contains(r#""traces""#);
+    assert_eq!(serving.process.lines().iter().filter(lost).count(), 1);
     receiver.answers.store(true, Relaxed);
     let back = |line: &str| line.contains("telemetry is taken again") && line.contains("traces");
     serving.process.wait_for_line(back, PATIENCE).await;
     world.sync("north").await;
     stop(&serving.process, Signal::TERM).await;
     let lines = serving.process.lines();
-    let lost =
-        |line: &&String| line.contains("telemetry is not taken") && line.contains(r#""traces""#);
-    assert_eq!(lines.iter().filter(lost).count(), 1);
     let others = |line: &&String| line.contains("opentelemetry");
     assert_eq!(lines.iter().find(others), None);
 }

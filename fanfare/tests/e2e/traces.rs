@@ -1,5 +1,6 @@
 //! A fan-out over several processes arrives at a receiver as one whole trace, whatever transport
-//! takes it there, and has the spans that `docs/TELEMETRY.md` lists.
+//! takes it there, and has the spans that `docs/TELEMETRY.md` lists; so
+//! do the requests to an API beside it.
 
 mod documented;
 mod receiver;
@@ -14,6 +15,7 @@ use testkit::{Process, Signal, eventually};
 use tokio_util::sync::CancellationToken;
 
 use self::receiver::{Receiver, Span, Transport};
+use crate::http::Api;
 use crate::world::{PATIENCE, World, ends_well};
 
 const PROVIDERS: usize = 20;
@@ -47,6 +49,7 @@ async fn arrive(transport: Transport) {
     let simulator = simulate(&world);
     let world = world.with("FANFARE_PROVIDERS", "simulated.toml");
     let db = world.db().await;
+    let api = world.serve(&["api"]).await;
     let workers = [
         world.start_ready(&["worker"]).await,
         world.start_ready(&["worker"]).await,
@@ -62,7 +65,9 @@ async fn arrive(transport: Transport) {
     }
     let fan_outs = closed(&db, 2).await;
     scheduler.signal(Signal::TERM);
-    for process in workers.iter().chain([&scheduler]) {
+    ask(&api.api).await;
+    api.process.signal(Signal::TERM);
+    for process in workers.iter().chain([&scheduler, &api.process]) {
         ends_well(process).await;
     }
 
@@ -80,7 +85,28 @@ async fn arrive(transport: Transport) {
     }
     is_shown(&world, &runs[0]).await;
     db.close().await;
-    documented::check(&receiver.spans());
+    documented::arrive(&receiver).await;
+    let hit = |span: &Span| {
+        span.attributes
+            .get("fanfare.cache")
+            .is_some_and(|it| it == "hit")
+    };
+    assert!(receiver.spans().iter().any(hit), "no answer was at hand");
+}
+
+/// Asks the API what has to be read and what is at hand, and for what it does not have.
+async fn ask(api: &Api) {
+    const AGAIN: usize = 3;
+    for (address, status) in [
+        ("/v1/events/search?limit=2", 200),
+        ("/v1/providers", 200),
+        ("/nowhere", 404),
+    ] {
+        // A newer version is adopted between two of them, not between all.
+        for _ in 0..AGAIN {
+            assert_eq!(api.get(address).await.status, status, "{address}");
+        }
+    }
 }
 
 fn simulate(world: &World) -> Simulator {

@@ -119,7 +119,7 @@ async fn who_waits_for_anothers_read_has_joined_it(world: World) {
     let mut asking = Box::pin(tokio::task::unconstrained(asking));
     // After this each of them has come as far as it can without the database.
     assert!((&mut asking).now_or_never().is_none());
-    assert_eq!(measured.gauge("http_server_active_requests"), Some(4.0));
+    assert_eq!(measured.gauge("fanfare_api_requests_active"), Some(4.0));
     for held in held {
         held.rollback().await.unwrap();
     }
@@ -128,7 +128,7 @@ async fn who_waits_for_anothers_read_has_joined_it(world: World) {
     }
     let expected = looks("memory", [("miss", 1), ("joined", 3)]);
     assert_eq!(measured.counts(LOOKS), counts(expected));
-    assert_eq!(measured.gauge("http_server_active_requests"), Some(0.0));
+    assert_eq!(measured.gauge("fanfare_api_requests_active"), Some(0.0));
 }
 
 #[tokio::test]

@@ -33,6 +33,8 @@ pub(super) struct Span {
     /// Empty for a trace's first.
     pub(super) parent: String,
     pub(super) name: String,
+    /// Such as `server`.
+    pub(super) kind: String,
     pub(super) attributes: BTreeMap<String, String>,
 }
 
@@ -142,8 +144,22 @@ fn of_json(line: &str) -> Option<Span> {
         id: text(&span["spanId"])?,
         parent: text(&span["parentSpanId"])?,
         name: text(&span["name"])?,
+        kind: kind(&text(&span["kind"]).unwrap_or_else(|| span["kind"].to_string())),
         attributes: attributes.collect::<Option<_>>()?,
     })
+}
+
+/// A kind of span, which OTLP has as a name or as a number.
+fn kind(text: &str) -> String {
+    let name = match text {
+        "1" => "internal",
+        "2" => "server",
+        "3" => "client",
+        "4" => "producer",
+        "5" => "consumer",
+        name => name.trim_start_matches("SPAN_KIND_"),
+    };
+    name.to_lowercase()
 }
 
 /// Spans as `rotel` prints them: a line for each thing that it knows of one. Attributes come after
@@ -177,6 +193,7 @@ fn of_text(lines: &[String]) -> Vec<Span> {
                 "ID" => span.id = value,
                 "Parent ID" => span.parent = value,
                 "Name" if span.name.is_empty() => span.name = value,
+                "Kind" => span.kind = kind(&value),
                 _ => of_span = false,
             }
         } else {
