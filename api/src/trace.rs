@@ -35,8 +35,7 @@ pub(crate) async fn request(
     span.record("http.response.status_code", code);
     // To a server a client's mistake is no error.
     if status.is_server_error() {
-        span.record("otel.status_code", "ERROR");
-        span.record("error.type", status.as_str());
+        telemetry::fail(&span, status.as_str());
     }
     if let Some(route) = route {
         response.extensions_mut().insert(Matched(route));

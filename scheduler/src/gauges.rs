@@ -32,7 +32,7 @@ pub(crate) fn tell(meter: &Meter, watch: &Watch, version: bool) {
 }
 
 fn backlog(meter: &Meter, watch: &Watch) {
-    let described = "Runs that are queued, in the database";
+    let described = "Runs that are queued and may begin, in the database";
     let queued = |whole: &Overview| whole.queued;
     count(
         meter,
@@ -52,7 +52,7 @@ fn backlog(meter: &Meter, watch: &Watch) {
         described,
         running,
     );
-    let described = "Age of the oldest queued run; 0 without one";
+    let described = "Age of the oldest queued run that may begin; 0 without one";
     seconds(meter, watch, "fanfare.queue.oldest", described, |whole| {
         Some(of_ms(whole.oldest_queued_ms.unwrap_or(0)))
     });

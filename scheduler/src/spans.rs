@@ -8,7 +8,7 @@ use entity::claim::{Claim, Lost};
 use entity::fan_out::Closed;
 use opentelemetry::KeyValue;
 use opentelemetry::trace::SpanKind;
-use telemetry::{DetachedSpan, Joins};
+use telemetry::{DetachedSpan, Joins, number};
 use uuid::Uuid;
 
 /// The span of a batch that is claimed, within the span of its fan-out.
@@ -23,17 +23,6 @@ pub(crate) fn claim(kind: Kind, fan_out: Uuid) -> tracing::Span {
         fanfare.runs = tracing::field::Empty,
         error.type = tracing::field::Empty,
     )
-}
-
-/// Marks a span as failed, by one of few words.
-pub(crate) fn fail(span: &tracing::Span, error_type: &str) {
-    span.record("error.type", error_type);
-    span.record("otel.status_code", "ERROR");
-}
-
-/// A number as spans take it: one without a sign would become text.
-pub(crate) fn number(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 const CLAIMS_BY: &str = "INSERT";

@@ -140,8 +140,8 @@ impl Tick<'_> {
             claimed
         };
         let claimed = claimed.instrument(span.clone()).await;
-        let claimed = claimed.inspect_err(|_| spans::fail(&span, NOT_CLAIMED))?;
-        span.record("fanfare.runs", spans::number(claimed));
+        let claimed = claimed.inspect_err(|_| telemetry::fail(&span, NOT_CLAIMED))?;
+        span.record("fanfare.runs", telemetry::number(claimed));
         if claimed > 0 {
             span.in_scope(|| tracing::info!(fan_out = %fan_out, runs = claimed, "fan-out claimed"));
         }
@@ -205,10 +205,10 @@ impl Tick<'_> {
         match &claimed {
             Ok(batch) => {
                 let runs = batch.as_ref().map_or(0, Vec::len);
-                span.record("fanfare.runs", spans::number(runs as u64));
+                span.record("fanfare.runs", telemetry::number(runs as u64));
             }
             Err(_) => {
-                spans::fail(&span, NOT_CLAIMED);
+                telemetry::fail(&span, NOT_CLAIMED);
                 sends.fail(NOT_CLAIMED);
             }
         }

@@ -58,13 +58,6 @@ pub fn set_parent(
     remote(traceparent, tracestate).is_some_and(|parent| span.set_parent(parent).is_ok())
 }
 
-/// Gives a span attributes that the log's lines within it do not repeat.
-pub fn describe<const N: usize>(span: &tracing::Span, attributes: [(&'static str, String); N]) {
-    for (key, value) in attributes {
-        span.set_attribute(key, value);
-    }
-}
-
 /// A context with nothing but the sender's span, if `traceparent` is well-formed.
 pub(crate) fn remote(traceparent: Option<&str>, tracestate: Option<&str>) -> Option<Context> {
     let headers = Headers {

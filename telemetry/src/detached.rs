@@ -6,7 +6,7 @@ use opentelemetry::global::{self, BoxedSpan};
 use opentelemetry::trace::{Link, Span, SpanBuilder, SpanKind, Status, TraceContextExt, Tracer};
 use opentelemetry::{Context, KeyValue};
 
-use crate::{context, sampling};
+use crate::{SCOPE, context, sampling};
 
 /// A span that its holder ends; one that is dropped ends as well.
 ///
@@ -64,7 +64,7 @@ impl DetachedSpan {
     }
 
     fn start(span: SpanBuilder, parent: &Context) -> Self {
-        Self(global::tracer("fanfare").build_with_context(span, parent))
+        Self(global::tracer(SCOPE).build_with_context(span, parent))
     }
 
     /// What continues the trace from here; `None` where the process makes no traces.
@@ -85,11 +85,6 @@ impl DetachedSpan {
     pub fn fail(&mut self, error_type: &'static str) {
         self.tell(|| [KeyValue::new("error.type", error_type)]);
         self.0.set_status(Status::error(""));
-    }
-
-    /// Ends it now.
-    pub fn end(mut self) {
-        self.0.end();
     }
 
     /// It ended then.

@@ -4,6 +4,7 @@
 //! also where nothing is exported, and keeps its metrics for whoever asks it for them. Spans and metrics
 //! leave it by OTLP when the standard `OTEL_*` variables say so.
 
+mod attributes;
 mod chain;
 mod context;
 mod counted;
@@ -33,9 +34,10 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 use tracing_subscriber::{EnvFilter, Layer, Registry as Spans};
 
+pub use attributes::{describe, fail, number};
 pub use chain::Chain;
 pub use context::{
-    TraceContext, current_trace_context, describe, set_parent, trace_id, trace_id_of, traceparent,
+    TraceContext, current_trace_context, set_parent, trace_id, trace_id_of, traceparent,
 };
 pub use detached::{DetachedSpan, Joins};
 pub use export::{Destination, Export, ExportError, Transport};
@@ -46,6 +48,9 @@ pub use pulse::Pulse;
 pub use sending::Sending;
 pub use spans::{EndedSpans, ended_spans, layer};
 pub use variables::BadVariable;
+
+/// As whom this project's spans and instruments are made, whichever way.
+const SCOPE: &str = "fanfare";
 
 /// As long as a process waits for its last spans and metrics to be taken.
 const FLUSHED_WITHIN: Duration = Duration::from_secs(5);

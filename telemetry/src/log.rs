@@ -2,9 +2,10 @@
 
 use std::fmt;
 
+use opentelemetry::trace::SpanContext;
 use tracing::{Event, Subscriber};
 use tracing_subscriber::Layer;
-use tracing_subscriber::fmt::format::{Format, Full, Json, JsonFields, Writer};
+use tracing_subscriber::fmt::format::{Format, JsonFields, Writer};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter, layer};
 use tracing_subscriber::registry::LookupSpan;
 
@@ -45,9 +46,10 @@ where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
     let human = |colour: bool| {
-        layer()
-            .with_ansi(colour)
-            .event_format(WithTrace(Format::default().with_ansi(colour)))
+        layer().with_ansi(colour).event_format(WithTrace {
+            format: Format::default().with_ansi(colour),
+            say: at_the_end,
+        })
     };
     match look {
         Look::Coloured => {
@@ -59,74 +61,68 @@ where
             let json = Format::default().json().flatten_event(true);
             layer()
                 .fmt_fields(JsonFields::new())
-                .event_format(WithTraceIds(json.with_span_list(false)))
+                .event_format(WithTrace {
+                    format: json.with_span_list(false),
+                    say: as_fields,
+                })
                 .with_writer(writer)
                 .boxed()
         }
     }
 }
 
-/// Lines for people, which end with the beginning of the id of the trace that they were written in: enough
-/// to tell what belongs together, and to find the whole of it.
-struct WithTrace(Format<Full>);
+/// Lines of which those that were written within a trace say so.
+struct WithTrace<F> {
+    format: F,
+    /// Writes such a line again, with what it says of its span.
+    say: fn(&mut Writer<'_>, &str, &SpanContext) -> fmt::Result,
+}
+
+impl<S, N, F> FormatEvent<S, N> for WithTrace<F>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+    F: FormatEvent<S, N>,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let Some(span) = current_span_context() else {
+            return self.format.format_event(context, writer, event);
+        };
+        let mut line = String::new();
+        self.format
+            .format_event(context, Writer::new(&mut line), event)?;
+        (self.say)(&mut writer, &line, &span)
+    }
+}
 
 /// Of the 32 digits of a trace id.
 const SHORT: usize = 8;
 
-impl<S, N> FormatEvent<S, N> for WithTrace
-where
-    S: Subscriber + for<'a> LookupSpan<'a>,
-    N: for<'a> FormatFields<'a> + 'static,
-{
-    fn format_event(
-        &self,
-        context: &FmtContext<'_, S, N>,
-        mut writer: Writer<'_>,
-        event: &Event<'_>,
-    ) -> fmt::Result {
-        let Some(span) = current_span_context() else {
-            return self.0.format_event(context, writer, event);
-        };
-        let mut line = String::new();
-        self.0
-            .format_event(context, Writer::new(&mut line), event)?;
-        let line = line.trim_end_matches('\n');
-        let id = span.trace_id().to_string();
-        let (dim, end) = match writer.has_ansi_escapes() {
-            true => ("\u{1b}[2m", "\u{1b}[0m"),
-            false => ("", ""),
-        };
-        writeln!(writer, "{line} {dim}trace={}{end}", &id[..SHORT])
-    }
+/// For people, the beginning of the trace's id at the end: enough to tell what belongs together, and to
+/// find the whole of it.
+fn at_the_end(writer: &mut Writer<'_>, line: &str, span: &SpanContext) -> fmt::Result {
+    let line = line.trim_end_matches('\n');
+    let id = span.trace_id().to_string();
+    let (dim, end) = match writer.has_ansi_escapes() {
+        true => ("\u{1b}[2m", "\u{1b}[0m"),
+        false => ("", ""),
+    };
+    writeln!(writer, "{line} {dim}trace={}{end}", &id[..SHORT])
 }
 
-/// JSON lines with the ids of the span that they were written in.
-struct WithTraceIds(Format<Json>);
-
-impl<S, N> FormatEvent<S, N> for WithTraceIds
-where
-    S: Subscriber + for<'a> LookupSpan<'a>,
-    N: for<'a> FormatFields<'a> + 'static,
-{
-    fn format_event(
-        &self,
-        context: &FmtContext<'_, S, N>,
-        mut writer: Writer<'_>,
-        event: &Event<'_>,
-    ) -> fmt::Result {
-        let Some(span) = current_span_context() else {
-            return self.0.format_event(context, writer, event);
-        };
-        let mut line = String::new();
-        self.0
-            .format_event(context, Writer::new(&mut line), event)?;
-        let object = line.strip_prefix('{').ok_or(fmt::Error)?;
-        let (trace_id, span_id) = (span.trace_id(), span.span_id());
-        write!(
-            writer,
-            r#"{{"trace_id":"{trace_id}","span_id":"{span_id}",{object}"#
-        )
-    }
+/// In JSON, the ids of trace and span as the first fields.
+fn as_fields(writer: &mut Writer<'_>, line: &str, span: &SpanContext) -> fmt::Result {
+    let object = line.strip_prefix('{').ok_or(fmt::Error)?;
+    let (trace_id, span_id) = (span.trace_id(), span.span_id());
+    write!(
+        writer,
+        r#"{{"trace_id":"{trace_id}","span_id":"{span_id}",{object}"#
+    )
 }
 
 #[cfg(test)]

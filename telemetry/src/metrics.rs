@@ -13,7 +13,7 @@ static REGISTRY: OnceLock<Registry> = OnceLock::new();
 /// Makes this project's instruments. What is made before telemetry is set up measures nothing.
 #[must_use]
 pub fn meter() -> Meter {
-    opentelemetry::global::meter("fanfare")
+    opentelemetry::global::meter(crate::SCOPE)
 }
 
 /// Upper bounds of histogram buckets, in seconds.

@@ -13,10 +13,8 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::registry::LookupSpan;
 
+use crate::SCOPE;
 use crate::context::remote;
-
-/// As whom this project's spans are made, whichever way.
-const SCOPE: &str = "fanfare";
 
 /// What [`ended_spans`] gives, once telemetry is set up and exports spans.
 static ENDED: OnceLock<EndedSpans> = OnceLock::new();

@@ -205,7 +205,7 @@ impl Fetcher {
                 .ask_once(trail.here(), headers)
                 .instrument(span.clone())
                 .await
-                .inspect_err(|error| trace::fail(&span, &error.kind()))?;
+                .inspect_err(|error| telemetry::fail(&span, &error.kind()))?;
             trace::answered(&span, response.status());
             drop(span);
             if !redirect::is_redirect(response.status()) {

@@ -90,8 +90,8 @@ async fn handle(job: SyncJob, delivery: &Delivery, context: &Context) {
             return;
         }
         Err(error) => {
-            trace::fail(&span, "database");
-            trace::fail(&Span::current(), "database");
+            telemetry::fail(&span, "database");
+            telemetry::fail(&Span::current(), "database");
             tracing::warn!(error = %telemetry::Chain(&error), run = %job.run, "run could not be begun, it will be pushed again");
             return let_go(context, job.run).await;
         }
@@ -135,7 +135,7 @@ async fn work(context: &Context, begun: &Begun, (asked, asked_at): (Instant, Sys
     let synced = match synced {
         Ok(synced) => synced,
         Err(panic) => {
-            trace::fail(&Span::current(), "panic");
+            telemetry::fail(&Span::current(), "panic");
             let message = crate::panic_message(&*panic);
             record_panic(&context.tools, begun, &message).await
         }
@@ -148,7 +148,7 @@ async fn work(context: &Context, begun: &Begun, (asked, asked_at): (Instant, Sys
 }
 
 fn interrupted(error: &DbErr, begun: &Begun) -> Ended {
-    trace::fail(&Span::current(), "database");
+    telemetry::fail(&Span::current(), "database");
     tracing::warn!(
         error = %telemetry::Chain(error),
         provider = begun.provider.name,

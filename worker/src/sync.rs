@@ -91,7 +91,7 @@ pub async fn sync_provider(tools: &Tools, begun: &Begun) -> Result<Synced, DbErr
         Ok(changes) => changes,
         Err(SyncError::Database(error)) => return Err(error),
         Err(error) => {
-            trace::fail(&Span::current(), &error.kind());
+            telemetry::fail(&Span::current(), &error.kind());
             report.fail(&error);
             Changes::default()
         }
@@ -104,7 +104,7 @@ pub async fn sync_provider(tools: &Tools, begun: &Begun) -> Result<Synced, DbErr
         Err(CommitError::Database(error)) => Err(error),
         Err(CommitError::Source(error)) => {
             let error = SyncError::ReadBack(error);
-            trace::fail(&Span::current(), &error.kind());
+            telemetry::fail(&Span::current(), &error.kind());
             report.fail(&error);
             let finish = report.finish(&begun.provider, begun.at + started.elapsed());
             record_failure(tools, begun, finish).await
@@ -149,7 +149,7 @@ async fn record(
                 CommitError::Database(_) => "database",
                 CommitError::Source(_) => "spool",
             };
-            trace::fail(&span, kind);
+            telemetry::fail(&span, kind);
         })?;
     finish.durations.store = Some(started.elapsed());
     Ok(match committed {
@@ -205,11 +205,11 @@ async fn compare(
     async {
         let known = known::of_provider(&tools.db, provider.id).await?;
         let span = Span::current();
-        span.record("fanfare.known", trace::number(known.len() as u64));
+        span.record("fanfare.known", telemetry::number(known.len() as u64));
         let read = reading.finish(known).await?;
         span.record(
             "fanfare.different",
-            trace::number(read.compared.differing.len() as u64),
+            telemetry::number(read.compared.differing.len() as u64),
         );
         Ok(read)
     }
@@ -248,12 +248,12 @@ async fn fetch(
     let fetched = tools.http.fetch(&request).instrument(span.clone()).await;
     match &fetched {
         Ok(fetched) => {
-            span.record("fanfare.wire_bytes", trace::number(fetched.wire));
+            span.record("fanfare.wire_bytes", telemetry::number(fetched.wire));
             if let Answer::Feed(feed) = &fetched.answer {
-                span.record("fanfare.bytes", trace::number(feed.body.len()));
+                span.record("fanfare.bytes", telemetry::number(feed.body.len()));
             }
         }
-        Err(error) => trace::fail(&span, &error.kind()),
+        Err(error) => telemetry::fail(&span, &error.kind()),
     }
     fetched
 }

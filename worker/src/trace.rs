@@ -7,7 +7,7 @@ use opentelemetry::KeyValue;
 use opentelemetry::trace::SpanKind;
 use queue::{Producer, SyncJob};
 use reqwest::StatusCode;
-use telemetry::DetachedSpan;
+use telemetry::{DetachedSpan, fail, number};
 use tracing::Span;
 use tracing::field::Empty;
 use url::Url;
@@ -28,12 +28,12 @@ pub(crate) fn process(job: SyncJob, queue: &Producer, worker: &str) -> Span {
     telemetry::describe(
         &span,
         [
-            ("messaging.system", queue.system().to_owned()),
-            ("messaging.destination.name", queue.namespace().to_owned()),
-            ("messaging.operation.name", "process".to_owned()),
-            ("messaging.operation.type", "process".to_owned()),
-            ("messaging.message.id", job.run.to_string()),
-            ("messaging.client.id", worker.to_owned()),
+            KeyValue::new("messaging.system", queue.system()),
+            KeyValue::new("messaging.destination.name", queue.namespace().to_owned()),
+            KeyValue::new("messaging.operation.name", "process"),
+            KeyValue::new("messaging.operation.type", "process"),
+            KeyValue::new("messaging.message.id", job.run.to_string()),
+            KeyValue::new("messaging.client.id", worker.to_owned()),
         ],
     );
     span
@@ -132,17 +132,6 @@ pub(crate) fn parse(bytes: u64) -> Span {
 /// The span of looking up what is known and comparing with it.
 pub(crate) fn compare() -> Span {
     tracing::info_span!("compare", fanfare.known = Empty, fanfare.different = Empty)
-}
-
-/// A number as spans take it: one without a sign would become text.
-pub(crate) fn number(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
-}
-
-/// Marks a span as failed, by one of few words.
-pub(crate) fn fail(span: &Span, error_type: &str) {
-    span.record("error.type", error_type);
-    span.record("otel.status_code", "ERROR");
 }
 
 /// Makes the span of a run's wait in the queue, which ended when its begin was asked for. Only its

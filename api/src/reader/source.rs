@@ -136,8 +136,7 @@ async fn traced<T>(
     if let Err(error) = &read
         && let Some(kind) = error.read_failure()
     {
-        span.record("otel.status_code", "ERROR");
-        span.record("error.type", kind);
+        telemetry::fail(&span, kind);
     }
     read
 }

@@ -62,10 +62,8 @@ async fn request(db: &Database, providers: &[i64], accept_gone: bool) -> anyhow:
             accept_gone,
         };
         let span = tracing::Span::current();
-        let fan_out = fan_out::request(db, request).await.inspect_err(|_| {
-            span.record("otel.status_code", "ERROR");
-            span.record("error.type", "database");
-        })?;
+        let fan_out = fan_out::request(db, request).await;
+        let fan_out = fan_out.inspect_err(|_| telemetry::fail(&span, "database"))?;
         span.record("fanfare.fan_out", tracing::field::display(fan_out));
         Ok(fan_out)
     }

@@ -16,7 +16,6 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::compare::{Compared, Comparison};
 use crate::format::{self, Batch, Format, Item, ParseError};
 use crate::spool::{Spool, SpoolError, SpoolReader, Spools};
-use crate::trace;
 
 /// A feed, and where it stands in time.
 #[derive(Debug)]
@@ -85,7 +84,7 @@ impl Reading {
         let task = tokio::task::spawn_blocking(move || {
             span.in_scope(|| {
                 read(&source, awaited, &stopped)
-                    .inspect_err(|error| trace::fail(&span, error.kind()))
+                    .inspect_err(|error| telemetry::fail(&span, error.kind()))
             })
         });
         Self {
