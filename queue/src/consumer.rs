@@ -101,7 +101,7 @@ impl Consumer {
             close: self.close.clone(),
             close_timeout: self.config.close_timeout,
             silent: self.silent.clone(),
-            jobs: send_job,
+            jobs: Some(send_job),
             settle,
             settled,
         };
@@ -171,6 +171,8 @@ impl Backend for Consumer {
         self.stop();
         self.close.cancel();
         if let Some(running) = &mut self.running {
+            // Those that were being sent when it was closed: their jobs are returned as well.
+            while ready!(running.jobs.poll_recv(cx)).is_some() {}
             // An error is a panic, which the panic hook has reported.
             let _ = ready!(running.dispatcher.poll_unpin(cx));
             self.running = None;
