@@ -10,5 +10,6 @@ mod opening;
 mod redelivery;
 mod released;
 mod semantics;
+mod stalling;
 mod stopping;
 mod world;
