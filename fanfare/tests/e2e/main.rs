@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod acceptance;
+mod backup;
 mod checking;
 mod command_line;
 mod credentials;
