@@ -26,4 +26,5 @@ mod terminal;
 mod tour;
 mod traces;
 mod truth;
+mod upgrading;
 mod world;
