@@ -5,7 +5,7 @@
 //! the server's state, and `DISCARD` ends that.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use redis::{
     AsyncConnectionConfig, Client, ConnectionAddr, RedisError, aio::MultiplexedConnection,
@@ -50,14 +50,18 @@ impl RedisUrl {
 }
 
 /// A Redis as we found it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Examined {
     /// What `INFO` tells, by its names.
     pub info: BTreeMap<String, String>,
+    /// Our clock when it was asked for that.
+    pub asked_at: SystemTime,
     /// The quickest of a few answers.
     pub round_trip: Duration,
     /// As whom we speak, if it tells.
     pub user: Option<String>,
+    /// Whether it saves by itself, if it tells.
+    pub saves: Option<bool>,
     /// Commands that it would not take from us; `None` if it does not let us find out.
     pub refused: Option<Vec<RefusedCommand>>,
 }
@@ -131,6 +135,7 @@ async fn look(url: &RedisUrl, part: Part<'_>, within: Duration) -> Result<Examin
     for _ in 0..3 {
         round_trip = round_trip.min(ask("PING").await?);
     }
+    let asked_at = SystemTime::now() + round_trip / 2;
     let info: String = redis::cmd("INFO")
         .query_async(&mut connection)
         .await
@@ -140,8 +145,17 @@ async fn look(url: &RedisUrl, part: Part<'_>, within: Duration) -> Result<Examin
         .query_async(&mut connection)
         .await
         .ok();
+    let saves = redis::cmd("CONFIG")
+        .arg("GET")
+        .arg("save")
+        .query_async::<Vec<String>>(&mut connection)
+        .await
+        .ok()
+        .and_then(|pair| Some(!pair.get(1)?.is_empty()));
     Ok(Examined {
         info: fields(&info),
+        asked_at,
+        saves,
         round_trip,
         user,
         refused: refused(&mut connection, &commands(part)).await,
