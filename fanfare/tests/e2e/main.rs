@@ -8,6 +8,7 @@ mod command_line;
 mod credentials;
 mod demo;
 mod distributed;
+mod doctor;
 mod draining;
 mod dump;
 mod feed;

@@ -170,14 +170,18 @@ fn lag(most: Duration, caught_up: bool, shown_ms: Option<i64>) -> Finding {
     if caught_up {
         return GROUP.ok(CHECK, "it shows all that the primary has");
     }
-    let behind = Duration::from_millis(shown_ms.unwrap_or(0).unsigned_abs());
-    let found = format!("behind by up to {:.1} s", behind.as_secs_f64());
-    if behind <= most {
+    let behind = shown_ms.map(|ms| Duration::from_millis(ms.unsigned_abs()));
+    let found = match behind {
+        Some(behind) => format!("behind by up to {:.1} s", behind.as_secs_f64()),
+        // It has replayed no commit since its start.
+        None => "behind, and it does not tell how far".to_owned(),
+    };
+    if behind.is_some_and(|behind| behind <= most) {
         return GROUP.ok(CHECK, found);
     }
     GROUP.warning(
         CHECK,
-        format!("{found}, more than FANFARE_REPLICA_LAG: the API reads from the primary meanwhile"),
+        format!("{found}: beyond FANFARE_REPLICA_LAG the API reads from the primary"),
         "see whether it lacks CPU or disk, whether long queries hold its replay up (pg_stat_activity there), and \
          the network between; or raise FANFARE_REPLICA_LAG",
     )
@@ -240,7 +244,7 @@ mod tests {
         let behind = |ms| {
             following(|it| {
                 it.caught_up = false;
-                it.shown_ms = Some(ms);
+                it.shown_ms = ms;
             })
         };
         for (facts, check, state) in [
@@ -250,8 +254,9 @@ mod tests {
                 "stream",
                 State::Warning,
             ),
-            (behind(5_000), "lag", State::Ok),
-            (behind(5_001), "lag", State::Warning),
+            (behind(Some(5_000)), "lag", State::Ok),
+            (behind(Some(5_001)), "lag", State::Warning),
+            (behind(None), "lag", State::Warning),
             (
                 Facts {
                     settings: off,
