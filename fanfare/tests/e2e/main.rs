@@ -9,6 +9,7 @@ mod command_line;
 mod credentials;
 mod demo;
 mod distributed;
+mod doctor;
 mod draining;
 mod dump;
 mod feed;
