@@ -26,8 +26,8 @@ LINES = [
     ("api/src/follow.rs", "use sea_orm::Statement;", "only entity and migration build SQL"),
     ("worker/src/sync.rs", "use sea_query::Expr;", "only entity and migration build SQL"),
     ("api/src/error.rs", "let rows = sqlx::query(text).fetch_all(pool).await;", "only entity and migration build SQL"),
-    ("fanfare/src/start.rs", 'let sql = "SELECT version()";', "only entity and migration build SQL"),
-    ("fanfare/src/start.rs", 'let sql = r#"\n    DELETE FROM event WHERE id = $1"#;', "only entity and migration"),
+    ("api/src/follow.rs", 'let sql = "SELECT version()";', "only entity and migration build SQL"),
+    ("api/src/follow.rs", 'let sql = r#"\n    DELETE FROM event WHERE id = $1"#;', "only entity and migration"),
     ("entity/src/lib.rs", "pub fn claim() -> anyhow::Result<()> {", "libraries have errors with types"),
     ("worker/src/fetch.rs", "use anyhow::Context as _;", "libraries have errors with types"),
     (
@@ -42,6 +42,7 @@ NO_FAULTS = [
     ("api/src/lib.rs", "// quick_xml is not for us; see reqwest::Client and sea_orm::EntityTrait."),
     ("fanfare/src/command.rs", 'const LEVEL: &str = "info,apalis_core=warn,reqwest=error";'),
     ("api/src/lib.rs", "use sea_orm::DatabaseConnection;"),
+    ("fanfare/src/start.rs", 'let advice = "SELECT pg_wal_replay_resume();";'),
     ("worker/src/trace.rs", "use reqwest::StatusCode;"),
     ("api/src/lib.rs", 'const HINT: &str = "see http://localhost: select with a limit";'),
 ]

@@ -32,8 +32,9 @@ RULES = [
     ),
     (
         r'"\s*(SELECT\s|INSERT\s+INTO\s|UPDATE\s+\w+\s+SET\s|DELETE\s+FROM\s|WITH\s+\w+\s+AS\s)',
-        r"[^/]+/src/",
-        r"(entity|migration|testkit|bench)/",
+        # Nobody else could ask with it; what tells an operator to ask is advice.
+        r"api/src/",
+        r"$^",
         "only entity and migration build SQL",
     ),
     (
