@@ -64,7 +64,11 @@ async fn faults_in_what_is_kept_and_open_are_found() {
         assert!(found.is_err(), "`{wrong}` is not found");
     }
     for (file, right, wrong) in [
-        ("routes.conf", "    return 404;", "    include proxy.conf;"),
+        (
+            "routes.conf",
+            "    return 404;",
+            "    proxy_pass http://fanfare_api;",
+        ),
         (
             "routes.conf",
             "location /docs",

@@ -20,7 +20,7 @@ async fn who_asks_too_much_is_told_so_in_the_apis_words_and_comes_again() {
         let (well, refused): (Vec<_>, Vec<_>) = answers.iter().partition(|one| one.status == 200);
         // The burst, and what comes back meanwhile.
         assert!(
-            well.len() > 100 && refused.len() > 100,
+            well.len() >= 100 && refused.len() > 100,
             "{} were answered",
             well.len()
         );

@@ -5,6 +5,7 @@ use testkit::eventually;
 
 use crate::apis::Apis;
 use crate::caching::AT_ONCE;
+use crate::client::Answer;
 use crate::nginx::Edge;
 use crate::world::PATIENCE;
 
@@ -89,27 +90,30 @@ async fn what_is_too_old_is_not_answered_while_no_api_is_there() {
 
 #[tokio::test]
 async fn what_could_not_be_brought_up_to_date_is_passed_on_and_not_kept() {
-    let mut apis = Apis::start(&[AT_ONCE]).await;
+    let apis = Apis::start(&[AT_ONCE]).await;
     for edge in Edge::each(&apis).await {
-        let (kept, known) = (SEARCH, "/v1/events/search?limit=3");
-        assert_eq!(edge.client.get(kept).await.status, 200);
+        let known = "/v1/events/search?limit=3";
         for which in [0, 1] {
             assert_eq!(apis.client(which).get(known).await.status, 200);
         }
         cut_off(&apis, known).await;
         assert_eq!(unsure(&edge, known).await, Ok(()));
-        // Known to nginx, and no more to the APIs.
-        for which in [0, 1] {
-            apis.kill(which).await;
-            apis.begin(which);
-        }
-        eventually(PATIENCE, "the APIs answer that they can't", async || {
-            edge.client.get("/v1/events/search?limit=4").await.json()["error"]["code"]
-                == "unavailable"
+        allow_database(&apis, true).await;
+        eventually(PATIENCE, "it is up to date again", async || {
+            let answer = edge.client.get(known).await;
+            answer.is_hit() && !answer.headers.contains_key("dataset-stale")
         })
         .await;
+    }
+}
+
+#[tokio::test]
+async fn what_an_api_without_its_database_can_not_answer_is_answered_from_what_is_kept() {
+    let mut apis = Apis::start(&[AT_ONCE]).await;
+    for edge in Edge::each(&apis).await {
+        let known_to = kept_alone(&mut apis, &edge).await;
         let answer = eventually(PATIENCE, "its time is over", async || {
-            let answer = edge.client.get(kept).await;
+            let answer = edge.client.get(SEARCH).await;
             (!answer.is_hit()).then_some(answer)
         })
         .await;
@@ -117,13 +121,47 @@ async fn what_could_not_be_brought_up_to_date_is_passed_on_and_not_kept() {
             (answer.status, answer.edge()),
             (200, Some("hit; detail=STALE"))
         );
+        let head = edge.client.request(reqwest::Method::HEAD, SEARCH);
+        assert_eq!(Answer::of(head).await.unwrap().status, 200);
+        let unknown = edge.client.get("/v1/events/search?limit=4").await;
+        assert_eq!(unknown.status, 503);
+        assert_eq!(unknown.header("retry-after"), Some("2"));
+        assert_eq!(unknown.json()["error"]["code"], "unavailable");
         allow_database(&apis, true).await;
-        eventually(PATIENCE, "all is up to date again", async || {
-            let answer = edge.client.get(known).await;
-            answer.is_hit() && !answer.headers.contains_key("dataset-stale")
+        apis.start_api(known_to).await;
+        eventually(PATIENCE, "it is up to date again", async || {
+            edge.client.get(SEARCH).await.text().contains(edge.name())
         })
         .await;
     }
+}
+
+#[tokio::test]
+async fn what_is_kept_is_too_old_at_last_for_an_api_without_its_database_as_well() {
+    let settings = [AT_ONCE, ("FANFARE_CACHE_STALE_IF_ERROR", "3s")];
+    let mut apis = Apis::start(&settings).await;
+    for edge in Edge::each(&apis).await {
+        let known_to = kept_alone(&mut apis, &edge).await;
+        eventually(PATIENCE, "it is too old", async || {
+            let answer = edge.client.get(SEARCH).await;
+            answer.status == 503 && answer.json()["error"]["code"] == "unavailable"
+        })
+        .await;
+        allow_database(&apis, true).await;
+        apis.start_api(known_to).await;
+    }
+}
+
+/// Makes nginx the only one that has an answer, and that one past its time: there is a newer version, the
+/// database is gone, and so is the API that gave it.
+async fn kept_alone(apis: &mut Apis, edge: &Edge) -> usize {
+    let before = apis.asked().await;
+    assert_eq!(edge.client.get(SEARCH).await.status, 200);
+    let known_to = usize::from(apis.asked().await[0] == before[0]);
+    apis.change(edge.name()).await;
+    cut_off(apis, "/v1/events/search?limit=1").await;
+    apis.kill(known_to).await;
+    known_to
 }
 
 /// Throws the processes out of their database, and returns when the APIs know it. They have the answer to
