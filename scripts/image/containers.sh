@@ -35,11 +35,14 @@ stop() {
 }
 
 await_healthy() {
-    await "the $1 is healthy" is_healthy "$1" || fail_with_log "$1" "the $1 is not healthy"
+    await "the $1 is healthy, or gone" is_judged "$1"
+    [[ $(health "$1") == "running healthy" ]] || fail_with_log "$1" "the $1 is $(health "$1")"
     say "$1: healthy"
 }
 
-is_healthy() { [[ $(docker inspect --format '{{.State.Health.Status}}' "$run-$1") == healthy ]]; }
+is_judged() { [[ $(health "$1") != "running starting" ]]; }
+
+health() { docker inspect --format '{{.State.Status}} {{.State.Health.Status}}' "$run-$1"; }
 
 await_ready() { await "the $1 is ready" observe "$1" readyz; }
 
