@@ -1,8 +1,7 @@
 # shellcheck shell=bash disable=SC2154
-# Containers of one run of scripts/image/try, which sets what is read here: $run, $image, $folder, $held,
-# $settings, $within_s.
+# Containers of one run of scripts/image/try, which sets what is read here: $docker, $run, $image,
+# $folder, $held, $settings, $within_s.
 
-docker=${DOCKER:-docker}
 declare -A ports=() # that a role answers at
 
 docker() { "$docker" "$@"; }
@@ -65,6 +64,7 @@ free_port() {
     local port
     while true; do
         port=$((20000 + RANDOM % 12000))
+        [[ " ${ports[*]} " != *" $port "* ]] || continue
         (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || { echo "$port" && return; }
     done
 }
