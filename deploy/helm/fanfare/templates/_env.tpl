@@ -19,7 +19,8 @@
 {{- $database := $secrets.databaseUrl -}}
 {{- if and (eq .role "migrate") $secrets.migrateDatabaseUrl.key }}{{ $database = $secrets.migrateDatabaseUrl }}{{ end -}}
 {{- $wanted := list (list "FANFARE_DATABASE_URL" $database) -}}
-{{- if has .role (list "scheduler" "worker" "doctor") -}}
+{{- $queue := or .root.Values.scheduler.enabled .root.Values.worker.enabled -}}
+{{- if or (has .role (list "scheduler" "worker")) (and (eq .role "doctor") $queue) -}}
 {{- $wanted = append $wanted (list "FANFARE_REDIS_URL" $secrets.redisUrl) -}}
 {{- end -}}
 {{- if has .role (list "worker" "doctor") -}}
@@ -67,7 +68,7 @@
     fieldRef:
       fieldPath: metadata.namespace
 - name: OTEL_RESOURCE_ATTRIBUTES
-  value: {{ get .env "OTEL_RESOURCE_ATTRIBUTES" | ternary (printf "%s," (get .env "OTEL_RESOURCE_ATTRIBUTES")) "" (hasKey .env "OTEL_RESOURCE_ATTRIBUTES") }}k8s.namespace.name=$(K8S_NAMESPACE_NAME),k8s.pod.name=$(K8S_POD_NAME),k8s.node.name=$(K8S_NODE_NAME)
+  value: {{ with get .env "OTEL_RESOURCE_ATTRIBUTES" }}{{ . }},{{ end }}k8s.namespace.name=$(K8S_NAMESPACE_NAME),k8s.pod.name=$(K8S_POD_NAME),k8s.node.name=$(K8S_NODE_NAME)
 {{- end }}
 {{- range $name := keys .env | sortAlpha }}
 {{- if not (and (eq $name "OTEL_RESOURCE_ATTRIBUTES") $.Values.otel.endpoint) }}
