@@ -9,6 +9,8 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import yaml
+
 import monitoring
 import network
 import pods
@@ -29,20 +31,28 @@ def faults(program, root, chart, versions=(schemas.OLDEST, schemas.NEWEST), only
         yield "ci: there are no files of values"
     with ThreadPoolExecutor(4) as pool:
         for file, rendered in zip(files, pool.map(lambda file: attempt(program, root, chart, file), files)):
-            if isinstance(rendered, Failed):
+            if isinstance(rendered, Exception):
                 yield f"{file.name}: {rendered}"
                 continue
-            for fault in schemas.check(rendered, versions):
+            for fault in judged(rendered, versions):
                 yield f"{file.name}: {fault}"
-            for rules in RULES:
-                for fault in rules.check(rendered):
-                    yield f"{file.name}: {fault}"
+
+
+def judged(rendered, versions):
+    """Rules take for granted what schemas say."""
+    found = list(schemas.check(rendered, versions))
+    yield from found
+    for rules in () if found else RULES:
+        try:
+            yield from rules.check(rendered)
+        except (KeyError, ValueError) as error:
+            yield f"{rules.__name__}: can't be judged: {error!r}"
 
 
 def attempt(program, root, chart, file):
     try:
         return render(program, root, chart, file)
-    except Failed as failed:
+    except (Failed, yaml.YAMLError) as failed:
         return failed
 
 

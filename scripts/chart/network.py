@@ -15,6 +15,9 @@ def check(rendered):
         if policies:
             yield "there are network policies although there should be none"
         return
+    whole = [policy["spec"] for policy in policies if COMPONENT not in policy["spec"]["podSelector"]["matchLabels"]]
+    if [(sorted(spec["policyTypes"]), spec.keys() & {"ingress", "egress"}) for spec in whole] != [(["Egress", "Ingress"], set())]:
+        yield "no policy denies everything that no other allows"
     for policy in policies:
         yield from blocks(policy)
     for document, metadata, spec in rendered.pods():
