@@ -1,7 +1,7 @@
 //! The task between a source and a worker: takes jobs while slots are free, settles them in
 //! batches, and rides out outages.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use apalis_core::{
     task::{Task, builder::TaskBuilder, task_id::TaskId},
@@ -16,6 +16,7 @@ use crate::{
     delivery::{Receipt, Settled},
     outage::{Outage, Silent, backoff},
     redis::ReachError,
+    turns::{TURN, Turning},
 };
 
 /// Most jobs that one exchange takes; it bounds how long a script runs.
@@ -64,7 +65,9 @@ pub(crate) struct Dispatcher<S: Source> {
     pub(crate) close: CancellationToken,
     pub(crate) close_timeout: Duration,
     pub(crate) silent: Silent,
-    pub(crate) jobs: UnboundedSender<Task<SyncJob>>,
+    pub(crate) turning: Arc<Turning>,
+    /// Until no more jobs are wanted.
+    pub(crate) jobs: Option<UnboundedSender<Task<SyncJob>>>,
     pub(crate) settle: UnboundedSender<Settled>,
     pub(crate) settled: UnboundedReceiver<Settled>,
 }
@@ -98,11 +101,17 @@ impl<S: Source> Dispatcher<S> {
         let mut unsent = Vec::new();
         let mut look = true;
         loop {
+            self.turning.turn();
             while let Ok(settled) = self.settled.try_recv() {
                 held -= 1;
                 unsent.push(settled);
             }
             let stopping = self.stop.is_cancelled() || self.worker.is_shutting_down();
+            if stopping {
+                // A job that was sent while its receiver went lies in the channel until this end
+                // goes, too, and is held as long.
+                self.jobs = None;
+            }
             let free = if stopping { 0 } else { self.slots - held };
 
             if !unsent.is_empty() || (look && free > 0) {
@@ -119,6 +128,7 @@ impl<S: Source> Dispatcher<S> {
                     }
                     Err(error) => {
                         failures += 1;
+                        bell.doubt();
                         outage.begins(&self.worker_name, &error);
                         look = true;
                         let stop = (!stopping).then_some(&self.stop);
@@ -144,11 +154,13 @@ impl<S: Source> Dispatcher<S> {
                     }
                 }
                 () = self.stop.cancelled(), if !stopping => {}
+                () = tokio::time::sleep(TURN) => {}
             }
         }
     }
 
     fn hand_out(&self, taken: Vec<Taken>) {
+        self.turning.hand(taken.len());
         for Taken {
             job,
             trace,
@@ -162,7 +174,9 @@ impl<S: Source> Dispatcher<S> {
                 .data(Delivery::new(receipt, self.settle.clone()))
                 .build();
             // A consumer that has gone leaves the task to be dropped here, which returns its job.
-            let _ = self.jobs.send(task);
+            if let Some(jobs) = &self.jobs {
+                let _ = jobs.send(task);
+            }
         }
     }
 }
@@ -179,23 +193,71 @@ async fn pause(delay: Duration, stop: Option<&CancellationToken>) {
 /// connection each time.
 enum Ringing<B> {
     Still(Option<B>),
-    Waiting(BoxFuture<'static, (B, Result<(), ReachError>)>),
+    Waiting {
+        rings: BoxFuture<'static, (B, Result<(), ReachError>)>,
+        /// The source has failed since it began to ring.
+        doubtful: bool,
+    },
 }
 
 impl<B: Bell> Ringing<B> {
+    /// An error says that the source fails now. That it failed at a time which is known from
+    /// elsewhere only makes the bell ring.
     async fn rung(&mut self) -> Result<(), ReachError> {
         if let Self::Still(bell) = self {
             let mut bell = bell.take().expect("a still bell is there");
-            *self = Self::Waiting(Box::pin(async move {
-                let rung = bell.ring().await;
-                (bell, rung)
-            }));
+            *self = Self::Waiting {
+                rings: Box::pin(async move {
+                    let rung = bell.ring().await;
+                    (bell, rung)
+                }),
+                doubtful: false,
+            };
         }
-        let Self::Waiting(ringing) = self else {
+        let Self::Waiting { rings, doubtful } = self else {
             unreachable!("it was made to wait above")
         };
-        let (bell, rung) = ringing.await;
+        let (bell, rung) = rings.await;
+        let rung = if *doubtful { Ok(()) } else { rung };
         *self = Self::Still(Some(bell));
         rung
+    }
+
+    /// The source has failed: a ring that began before may find out late.
+    fn doubt(&mut self) {
+        if let Self::Waiting { doubtful, .. } = self {
+            *doubtful = true;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::Semaphore;
+
+    use super::*;
+
+    /// Fails as often as it is let.
+    struct Failing(Arc<Semaphore>);
+
+    impl Bell for Failing {
+        async fn ring(&mut self) -> Result<(), ReachError> {
+            self.0.acquire().await.expect("it is not closed").forget();
+            Err(redis::RedisError::from((redis::ErrorKind::Io, "gone")).into())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_ring_that_fails_after_the_source_was_known_to_fail_is_no_second_outage() {
+        let let_fail = Arc::new(Semaphore::new(0));
+        let mut bell = Ringing::Still(Some(Failing(Arc::clone(&let_fail))));
+        assert!(futures::poll!(std::pin::pin!(bell.rung())).is_pending());
+        bell.doubt();
+        let_fail.add_permits(1);
+        assert!(bell.rung().await.is_ok());
+        // Nothing was known when this one began.
+        bell.doubt();
+        let_fail.add_permits(1);
+        assert!(bell.rung().await.is_err());
     }
 }

@@ -44,6 +44,7 @@ mod producer;
 mod redis;
 mod settle;
 mod trace;
+mod turns;
 
 pub use config::{QueueConfig, RedisUrl, RedisUrlError};
 pub use consumer::{Consumer, ConsumerError};

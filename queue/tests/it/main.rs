@@ -9,5 +9,6 @@ mod layout;
 mod opening;
 mod redelivery;
 mod semantics;
+mod stalling;
 mod stopping;
 mod world;
