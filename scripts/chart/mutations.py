@@ -50,7 +50,7 @@ MUTATIONS = [
     (POD, r"liveness(Probe:\n  httpGet: \{ path: )/healthz", "livenessProbe:\n  httpGet: { path: /readyz", MINIMAL, "liveness probe does not ask"),
     (POD, r"path: /readyz, port: observe", "path: /readyz, port: http", MINIMAL, "readiness probe does not ask"),
     (POD, r"containerPort: 9464", "containerPort: 9465", MINIMAL, "which is not its port `observe`"),
-    (POD, r"failureThreshold: 6", "failureThreshold: 2", MINIMAL, "liveness probe gives up"),
+    (POD, r"timeoutSeconds: 5\n  failureThreshold: 3", "timeoutSeconds: 5\n  failureThreshold: 1", MINIMAL, "liveness probe gives up"),
     (POD, r"periodSeconds: 5\n", "periodSeconds: 1\n", MINIMAL, "overlaps itself"),
     (POD, r"emptyDir:\n", "emptyDir:\n  medium: Memory\n", MINIMAL, "/tmp is in memory"),
     (POD, r"component\" \$\.role\) \| nindent 10", 'component" "api") | nindent 10', MINIMAL, "spread among pods that are not its own"),

@@ -73,8 +73,9 @@ spec:
   {{- include "fanfare.placement" .values | nindent 2 }}
 {{- end -}}
 
-{{/* Only the own answer of the process counts: none gets its database back by a restart. It listens
-     once it has seen its database, so the start may take as long as that. */}}
+{{/* /healthz is 503 only when the process itself stands still, and has done so for a minute: an outage of
+     others, which no restart ends, is /readyz' to tell. It listens once it has seen its database, so a start may
+     take as long as that. */}}
 {{- define "fanfare.probes" -}}
 startupProbe:
   httpGet: { path: /healthz, port: observe }
@@ -85,7 +86,7 @@ livenessProbe:
   httpGet: { path: /healthz, port: observe }
   periodSeconds: 10
   timeoutSeconds: 5
-  failureThreshold: 6
+  failureThreshold: 3
 readinessProbe:
   httpGet: { path: /readyz, port: observe }
   periodSeconds: 5
