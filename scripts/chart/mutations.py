@@ -83,6 +83,7 @@ MUTATIONS = [
     ("README.md", r"\| `worker\.replicas` \| `2`", "| `worker.replicas` | `5`", MINIMAL, "its table of values"),
     # How documents refer to each other.
     (NAMES, r"app\.kubernetes\.io/instance: \{\{ \.root\.Release\.Name \}\}\n", "app.kubernetes.io/instance: {{ .root.Release.Name }}\nhelm.sh/chart: {{ .root.Chart.Version }}\n", MINIMAL, "which may change and must not"),
+    (NAMES, r' "helm\.sh/chart" "app', ' "app', MINIMAL, "a new chart replaces its pods"),
     (API, r'"component" "api"\) \| nindent 6', '"component" "worker") | nindent 6', MINIMAL, "does not tell its pods from those"),
     (API, r'"component" "api"\) \| nindent 4 \}\}\n  ports', '"component" "") | nindent 4 }}\n  ports', MINIMAL, "leads to more than the API"),
     (API, r"targetPort: http", "targetPort: observe", MINIMAL, "gives out metrics"),
@@ -104,6 +105,8 @@ MUTATIONS = [
     (MIGRATE, r"  activeDeadlineSeconds: .*\n", "", MINIMAL, "may hang for ever"),
     (MIGRATE, r"restartPolicy: Never", "restartPolicy: OnFailure", MINIMAL, "takes its log with it"),
     (MIGRATE, r'pre-upgrade\n    helm\.sh/hook-weight: "0"', 'pre-upgrade,pre-rollback\n    helm.sh/hook-weight: "0"', MINIMAL, "an older migration"),
+    ("templates/tests/api.yaml", r"--observe-listen", "--listen", MINIMAL, "asks itself"),
+    ("templates/tests/api.yaml", r"healthcheck, --ready", "healthcheck, --steady", MINIMAL, "`--steady` is no option"),
     ("templates/tests/api.yaml", r"helm\.sh/hook: test", "helm.sh/hook: post-install", MINIMAL, "is no test"),
     # Networks.
     (POLICY, r"policyTypes: \[Ingress, Egress\]", "policyTypes: [Ingress]", MINIMAL, "no policy denies"),

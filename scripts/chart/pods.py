@@ -24,6 +24,12 @@ def check(rendered):
         command = container["args"][0]
         if command not in commands:
             yield say(f"`fanfare {command}` is no command")
+        for option in container["args"]:
+            if option.startswith("--") and option not in options(rendered.root):
+                yield say(f"`{option}` is no option")
+        # The image says by itself where a process answers.
+        if command == "healthcheck" and "--observe-listen" not in container["args"]:
+            yield say("it asks itself whether it is well")
         for name, wanted in CONTAINER.items():
             if container.get("securityContext", {}).get(name) != wanted:
                 yield say(f"its container's {name} is not {wanted}")
@@ -47,6 +53,13 @@ def subcommands(root):
     text = (root / "fanfare/src/cli.rs").read_text()
     variants = re.search(r"enum Command \{(.*?)\n\}", text, re.S).group(1)
     return {name.lower() for name in re.findall(r"^    ([A-Z][a-z]+)\b", variants, re.M)}
+
+
+def options(root):
+    """Those of one word, and those that are read from a variable."""
+    text = "".join((root / "fanfare/src" / name).read_text() for name in ("cli.rs", "options.rs", "api_options.rs"))
+    fields = re.findall(r"#\[arg\([^\]]*?long[^\]]*?\)\]\s+(?:pub\(crate\) )?(\w+):", text)
+    return {"--" + name.replace("_", "-") for name in fields}
 
 
 def identity(spec, rendered):
@@ -94,7 +107,7 @@ def resources(container):
 def probes(container):
     ports = {port["name"]: port["containerPort"] for port in container["ports"]}
     listens = environment(container)["FANFARE_OBSERVE_LISTEN"]
-    if listens != f"0.0.0.0:{ports.get('observe')}":
+    if listens not in (f"0.0.0.0:{ports.get('observe')}", f"[::]:{ports.get('observe')}"):
         yield f"it answers probes at {listens}, which is not its port `observe`"
     for name, path in (("startup", "/healthz"), ("liveness", "/healthz"), ("readiness", "/readyz")):
         probe = container.get(f"{name}Probe")

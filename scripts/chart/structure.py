@@ -52,6 +52,9 @@ def selectors(rendered):
         for other, metadata, _ in rendered.pods():
             if matches(selector, metadata["labels"]) != (other is document):
                 yield f"{title(document)}: its selector does not tell its pods from those of {title(other)}"
+    for document, metadata, _ in rendered.pods():
+        if document["kind"] != "Pod" and "helm.sh/chart" in metadata["labels"]:
+            yield f"{title(document)}: a new chart replaces its pods though nothing else is new"
     for document in rendered.of("NetworkPolicy"):
         selector = document["spec"]["podSelector"].get("matchLabels", {})
         if not any(matches(selector, metadata["labels"]) for _, metadata, _ in rendered.pods()):

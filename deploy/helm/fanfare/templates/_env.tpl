@@ -52,9 +52,6 @@
 {{- define "fanfare.telemetry" -}}
 {{- with .Values.otel -}}
 {{- if .endpoint }}
-- name: OTEL_EXPORTER_OTLP_ENDPOINT
-  value: {{ .endpoint | quote }}
-{{- include "fanfare.secretVariable" (dict "root" $ "variable" "OTEL_EXPORTER_OTLP_HEADERS" "reference" .headers) }}
 - name: K8S_NODE_NAME
   valueFrom:
     fieldRef:
@@ -67,6 +64,14 @@
   valueFrom:
     fieldRef:
       fieldPath: metadata.namespace
+- name: K8S_NODE_IP
+  valueFrom:
+    fieldRef:
+      fieldPath: status.hostIP
+# After the variables that it may name.
+- name: OTEL_EXPORTER_OTLP_ENDPOINT
+  value: {{ .endpoint | quote }}
+{{- include "fanfare.secretVariable" (dict "root" $ "variable" "OTEL_EXPORTER_OTLP_HEADERS" "reference" .headers) }}
 - name: OTEL_RESOURCE_ATTRIBUTES
   value: {{ with get .env "OTEL_RESOURCE_ATTRIBUTES" }}{{ . }},{{ end }}k8s.namespace.name=$(K8S_NAMESPACE_NAME),k8s.pod.name=$(K8S_POD_NAME),k8s.node.name=$(K8S_NODE_NAME)
 {{- end }}

@@ -34,6 +34,11 @@ app.kubernetes.io/component: {{ . }}
 {{- toYaml (merge $own .root.Values.commonLabels) -}}
 {{- end -}}
 
+{{/* Of a pod: a new version of the chart alone is no reason to replace it. */}}
+{{- define "fanfare.podLabels" -}}
+{{- toYaml (merge (omit (fromYaml (include "fanfare.labels" .)) "helm.sh/chart" "app.kubernetes.io/managed-by") .more) -}}
+{{- end -}}
+
 {{- define "fanfare.serviceAccount" -}}
 {{- if .Values.serviceAccount.create -}}
 {{- default (include "fanfare.fullname" .) .Values.serviceAccount.name -}}

@@ -7,7 +7,7 @@ metadata:
     {{- toYaml . | nindent 4 }}
   {{- end }}
   labels:
-    {{- toYaml (merge (fromYaml (include "fanfare.labels" (dict "root" .root "component" .role))) .values.podLabels) | nindent 4 }}
+    {{- include "fanfare.podLabels" (dict "root" .root "component" .role "more" .values.podLabels) | nindent 4 }}
 spec:
   serviceAccountName: {{ include "fanfare.serviceAccount" .root }}
   {{- include "fanfare.podDefaults" .root | nindent 2 }}
@@ -22,7 +22,7 @@ spec:
       {{- include "fanfare.containerDefaults" .root | nindent 6 }}
       env:
         - name: FANFARE_OBSERVE_LISTEN
-          value: 0.0.0.0:9464
+          value: {{ printf "%s:9464" .root.Values.listenAddress | quote }}
         {{- with .env }}
         {{- toYaml . | nindent 8 }}
         {{- end }}
