@@ -3,9 +3,7 @@
 import json
 import re
 
-import yaml
-
-from render import COMPONENT, ROLES, title
+from render import COMPONENT, ROLES, read, title
 from structure import matches
 
 MOST_BYTES = 1 << 20  # of a ConfigMap
@@ -22,7 +20,7 @@ def check(rendered):
                 yield f"{title(document)}: it lacks labels by which it is selected"
     alerts = (rendered.root / ALERTS).read_text()
     for rule in rendered.of("PrometheusRule"):
-        if rule["spec"] != yaml.safe_load(alerts):
+        if rule["spec"] != read(alerts):
             yield f"{title(rule)}: it is not what {ALERTS} says"
     yield from dashboards(rendered)
     for monitor in rendered.of("ServiceMonitor"):

@@ -50,7 +50,15 @@ COMPONENT = "app.kubernetes.io/component"
 ROLES = ("scheduler", "worker", "api")
 
 
-class Strict(yaml.SafeLoader):
+FAST = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def read(text):
+    """What a document of YAML says."""
+    return yaml.load(text, Loader=FAST)
+
+
+class Strict(FAST):
     """Refuses a key that stands twice, of which YAML's readers take either."""
 
     def construct_mapping(self, node, deep=False):
@@ -78,8 +86,8 @@ def render(program, root, chart, values, *more):
     arguments = ["--namespace", NAMESPACE, "--values", values, *more]
     text = helm(program, "template", RELEASE, chart, *arguments)
     documents = [document for document in yaml.load_all(text, Loader=Strict) if document]
-    own = yaml.safe_load((chart / "values.yaml").read_text())
-    overlay = yaml.safe_load(values.read_text()) or {}
+    own = read((chart / "values.yaml").read_text())
+    overlay = read(values.read_text()) or {}
     return Rendered(values.name, root, chart, overlaid(own, overlay), documents)
 
 

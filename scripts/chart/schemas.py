@@ -8,7 +8,7 @@ import kubernetes_validate.utils as kubernetes
 import yaml
 from referencing import Registry, Resource
 
-from render import title
+from render import FAST, read, title
 
 HERE = Path(__file__).parent / "schemas"
 OLDEST, NEWEST = "1.29.0", "1.37.0"
@@ -67,14 +67,14 @@ def custom():
     """Validators of kinds that are not built in, by their version and name."""
     found = {}
     for file in sorted(HERE.glob("keda/*.yaml")):
-        for definition in yaml.safe_load_all(file.read_text()):
+        for definition in yaml.load_all(file.read_text(), Loader=FAST):
             spec = definition["spec"]
             for version in spec["versions"]:
                 schema = strict(version["schema"]["openAPIV3Schema"])
                 key = (f"{spec['group']}/{version['name']}", spec["names"]["kind"])
                 found[key] = jsonschema.Draft7Validator(schema)
     for file in sorted(HERE.glob("*.yaml")):
-        schema = yaml.safe_load(file.read_text())
+        schema = read(file.read_text())
         key = (schema["properties"]["apiVersion"]["const"], schema["properties"]["kind"]["const"])
         found[key] = jsonschema.Draft7Validator(strict(schema))
     return found

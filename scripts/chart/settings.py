@@ -4,11 +4,9 @@ import json
 import re
 import tomllib
 
-import yaml
-
 import readme
 import schemas
-from render import ROLES, example
+from render import ROLES, example, read
 
 # Not options of values: the chart decides them.
 FIXED = {
@@ -29,14 +27,14 @@ def check(root, chart):
     schema = json.loads((chart / "values.schema.json").read_text())
     yield from variables(root, schema)
     yield from closed("values", schema)
-    values = yaml.safe_load((chart / "values.yaml").read_text())
+    values = read((chart / "values.yaml").read_text())
     yield from described("values", schema, schema["definitions"], values)
     if readme.table(schema, values) not in (chart / "README.md").read_text():
         yield "README.md: its table of values is not the schema's; `scripts/chart/readme.py CHART` writes it anew"
 
 
 def versions(root, chart):
-    told = yaml.safe_load((chart / "Chart.yaml").read_text())
+    told = read((chart / "Chart.yaml").read_text())
     workspace = tomllib.loads((root / "Cargo.toml").read_text())["workspace"]["package"]["version"]
     if told["appVersion"] != workspace:
         yield f"Chart.yaml: appVersion is {told['appVersion']}, and the workspace's version {workspace}"
