@@ -78,8 +78,13 @@ pub(crate) async fn tool(name: &str, package: &str) -> Option<PathBuf> {
     Some(PathBuf::from(folder.trim()))
 }
 
+/// Whether there is such a program.
+pub(crate) fn runs(program: &str) -> bool {
+    Command::new(program).arg("--version").output().is_ok()
+}
+
 #[expect(clippy::print_stderr, reason = "a test that did not run must say so")]
-fn skipped(notice: &str) {
+pub(crate) fn skipped(notice: &str) {
     eprintln!("SKIPPED, {}", notice.trim());
 }
 
@@ -133,6 +138,9 @@ impl Prepared {
         let folder = self.folder.path();
         let open = std::fs::Permissions::from_mode(0o755);
         std::fs::set_permissions(folder, open).unwrap();
+        if !runs("setpriv") {
+            return self.complete(Command::new(folder.join("nginx")), arguments);
+        }
         let mut command = Command::new("setpriv");
         if chown(folder, Some(NOBODY), Some(NOBODY)).is_ok() {
             command.arg(format!("--reuid={NOBODY}"));
@@ -140,9 +148,13 @@ impl Prepared {
             command.args(["--clear-groups", "--", "setpriv"]);
         }
         command.args(["--pdeathsig", "TERM", "--"]);
-        command
-            .arg(folder.join("nginx"))
-            .args(["-e", "stderr", "-c"]);
+        command.arg(folder.join("nginx"));
+        self.complete(command, arguments)
+    }
+
+    fn complete(&self, mut command: Command, arguments: &[&str]) -> Command {
+        let folder = self.folder.path();
+        command.args(["-e", "stderr", "-c"]);
         command.arg(folder.join("nginx.conf")).args(arguments);
         command.current_dir(folder);
         command
