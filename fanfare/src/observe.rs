@@ -16,27 +16,59 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use crate::listen::listen;
 use crate::options::ObserveOptions;
 
-/// What has to be so for a process to be ready: nothing, or why it is not.
-pub(crate) type Check = Box<dyn Fn() -> Result<(), &'static str> + Send + Sync>;
+/// What is asked of a role: nothing, or why it is not so.
+type Check = Box<dyn Fn() -> Result<(), &'static str> + Send + Sync>;
 
-/// A scheduler works if a tick has gone well lately. One that has much to claim may take 20 s.
-pub(crate) fn scheduler_works(config: &scheduler::Config) -> Check {
-    const LONGEST_TICK: Duration = Duration::from_secs(30);
-    let (pulse, longest) = (config.pulse.clone(), config.tick + LONGEST_TICK);
-    Box::new(move || match pulse.within(longest) {
-        true => Ok(()),
-        false => Err("no tick of the scheduler has gone well lately"),
-    })
+/// How a role is judged.
+pub(crate) struct Role {
+    /// Whether it goes round. If not, the process is to be started anew.
+    lives: Check,
+    /// Whether it does what it is there for. An outage of others keeps it from that, and no new start
+    /// would help.
+    works: Check,
 }
 
-/// A worker works if the database has taken a sign of life within a lease, and the queue answers.
-pub(crate) fn worker_works(config: &worker::Config, queue: &Queue) -> Check {
-    let (pulse, lease, queue) = (config.pulse.clone(), config.lease, queue.clone());
-    Box::new(move || match (pulse.within(lease), queue.answers()) {
-        (true, true) => Ok(()),
-        (false, _) => Err("the database has taken no sign of life of the worker for a lease"),
-        (true, false) => Err("the queue does not answer the worker"),
-    })
+/// A role that has not gone round for so long will not do so any more. None waits longer for the
+/// database or the queue between two rounds.
+const STALLED: Duration = Duration::from_secs(60);
+
+/// A scheduler works if a tick has gone well lately. One that has much to claim may take 20 s. It lives
+/// while it tries.
+pub(crate) fn scheduler(config: &scheduler::Config) -> Role {
+    const LONGEST_TICK: Duration = Duration::from_secs(30);
+    let (pulse, longest) = (config.pulse.clone(), config.tick + LONGEST_TICK);
+    let (turns, stalled) = (config.turns.clone(), config.tick + STALLED);
+    Role {
+        works: Box::new(move || match pulse.within(longest) {
+            true => Ok(()),
+            false => Err("no tick of the scheduler has gone well lately"),
+        }),
+        lives: Box::new(move || match turns.stopped(stalled) {
+            false => Ok(()),
+            true => Err("the scheduler stands still"),
+        }),
+    }
+}
+
+/// A worker works if the database has taken a sign of life within a lease, and the queue answers. It
+/// lives while it looks for jobs, takes up those that it gets, and looks at the leases of its runs.
+pub(crate) fn worker(config: &worker::Config, queue: &Queue) -> Role {
+    let (pulse, lease, asked) = (config.pulse.clone(), config.lease, queue.clone());
+    let (turns, queue) = (config.turns.clone(), queue.clone());
+    Role {
+        works: Box::new(move || match (pulse.within(lease), asked.answers()) {
+            (true, true) => Ok(()),
+            (false, _) => Err("the database has taken no sign of life of the worker for a lease"),
+            (true, false) => Err("the queue does not answer the worker"),
+        }),
+        lives: Box::new(
+            move || match (turns.stopped(STALLED), queue.stalled(STALLED)) {
+                (false, false) => Ok(()),
+                (true, _) => Err("the worker no longer looks at its leases"),
+                (false, true) => Err("the worker no longer takes jobs"),
+            },
+        ),
+    }
 }
 
 /// Serves as long as it is kept: also while the process drains.
@@ -47,10 +79,10 @@ pub(crate) struct Observing(
 );
 
 /// Serves `/healthz`, `/readyz` and `/metrics`, if an address is set. The process is ready while all
-/// `checks` hold and until `shutdown` fires.
+/// `roles` work and until `shutdown` fires; after that it lives until it ends.
 pub(crate) async fn start(
     options: &ObserveOptions,
-    checks: Vec<Check>,
+    roles: Vec<Role>,
     shutdown: &CancellationToken,
 ) -> anyhow::Result<Observing> {
     let Some(address) = options.observe_listen else {
@@ -59,43 +91,58 @@ pub(crate) async fn start(
     let listener = listen(address, "--observe-listen").await?;
     let address = listener.local_addr().context("a socket has an address")?;
     tracing::info!(%address, "probes are answered");
-    let readiness = Arc::new(Readiness {
-        checks,
+    let health = Arc::new(Health {
+        roles,
         shutdown: shutdown.clone(),
     });
     let end = CancellationToken::new();
-    tokio::spawn(serve(listener, readiness, end.clone()));
+    tokio::spawn(serve(listener, health, end.clone()));
     Ok(Observing(Some(end.drop_guard())))
 }
 
-struct Readiness {
-    checks: Vec<Check>,
+struct Health {
+    roles: Vec<Role>,
     shutdown: CancellationToken,
 }
 
-impl Readiness {
-    fn look(&self) -> Result<(), &'static str> {
+impl Health {
+    fn lives(&self) -> Result<(), &'static str> {
+        if self.shutdown.is_cancelled() {
+            return Ok(());
+        }
+        self.roles.iter().try_for_each(|role| (role.lives)())
+    }
+
+    fn ready(&self) -> Result<(), &'static str> {
         if self.shutdown.is_cancelled() {
             return Err("the process is stopping");
         }
-        self.checks.iter().try_for_each(|check| check())
+        self.roles.iter().try_for_each(|role| (role.works)())
     }
 }
 
-async fn serve(listener: TcpListener, readiness: Arc<Readiness>, end: CancellationToken) {
+async fn serve(listener: TcpListener, health: Arc<Health>, end: CancellationToken) {
     let router = Router::new()
-        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
-        .with_state(readiness);
+        .with_state(health);
     let served = axum::serve(listener, router).with_graceful_shutdown(end.cancelled_owned());
     if let Err(error) = served.await {
         tracing::warn!(%error, "probes are no longer answered");
     }
 }
 
-async fn readyz(State(readiness): State<Arc<Readiness>>) -> Response {
-    match readiness.look() {
+async fn healthz(State(health): State<Arc<Health>>) -> Response {
+    answer(health.lives())
+}
+
+async fn readyz(State(health): State<Arc<Health>>) -> Response {
+    answer(health.ready())
+}
+
+fn answer(looked: Result<(), &'static str>) -> Response {
+    match looked {
         Ok(()) => "ok\n".into_response(),
         Err(why) => unavailable(why),
     }
@@ -120,32 +167,59 @@ fn unavailable(why: &str) -> Response {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
 
     #[test]
     fn a_process_is_ready_while_its_roles_work_and_until_it_stops() {
-        let scheduler = scheduler::Config::default();
-        let readiness = Readiness {
-            checks: vec![scheduler_works(&scheduler)],
+        let config = scheduler::Config::default();
+        let health = Health {
+            roles: vec![scheduler(&config)],
             shutdown: CancellationToken::new(),
         };
-        let said = readiness.look().unwrap_err();
+        let said = health.ready().unwrap_err();
         assert!(said.contains("no tick"), "{said}");
-        scheduler.pulse.beat();
-        assert_eq!(readiness.look(), Ok(()));
-        readiness.shutdown.cancel();
-        assert!(readiness.look().unwrap_err().contains("stopping"));
+        config.pulse.beat();
+        assert_eq!(health.ready(), Ok(()));
+        health.shutdown.cancel();
+        assert!(health.ready().unwrap_err().contains("stopping"));
     }
 
     #[tokio::test]
     async fn a_worker_is_ready_when_the_database_has_taken_a_sign_of_life() {
         let queue = queue::open(queue::QueueConfig::default()).await.unwrap();
         let mut config = worker::Config::new("worker-1".to_owned());
-        let check = worker_works(&config, &queue);
-        assert!(check().unwrap_err().contains("no sign of life"));
+        let role = worker(&config, &queue);
+        assert!((role.works)().unwrap_err().contains("no sign of life"));
         config.pulse.beat();
-        assert_eq!(check(), Ok(()));
+        assert_eq!((role.works)(), Ok(()));
         config.lease = Duration::ZERO;
-        assert!(worker_works(&config, &queue)().is_err());
+        assert!((worker(&config, &queue).works)().is_err());
+    }
+
+    #[tokio::test]
+    async fn a_process_lives_until_a_role_that_has_begun_stands_still() {
+        let queue = queue::open(queue::QueueConfig::default()).await.unwrap();
+        let (schedules, works) = (
+            scheduler::Config::default(),
+            worker::Config::new("worker-1".to_owned()),
+        );
+        let health = Health {
+            roles: vec![scheduler(&schedules), worker(&works, &queue)],
+            shutdown: CancellationToken::new(),
+        };
+        assert_eq!(health.lives(), Ok(()), "none has begun");
+        for (turns, said) in [(&schedules.turns, "scheduler"), (&works.turns, "leases")] {
+            turns.beat_at(Instant::now() - STALLED - 2 * SECOND);
+            assert!(health.lives().unwrap_err().contains(said));
+            turns.beat();
+            assert_eq!(health.lives(), Ok(()));
+        }
+        works.turns.beat_at(Instant::now() - 2 * STALLED);
+        health.shutdown.cancel();
+        assert_eq!(health.lives(), Ok(()), "it may take its time to stop");
     }
 }

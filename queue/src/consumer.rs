@@ -25,6 +25,7 @@ use crate::{
     outage::Silent,
     producer,
     redis::RedisSource,
+    turns::{Turning, Turns},
 };
 
 /// The consumer absorbs what goes wrong between it and the queue.
@@ -40,6 +41,7 @@ pub struct Consumer {
     source: producer::Source,
     config: Arc<QueueConfig>,
     silent: Silent,
+    turns: Turns,
     worker_name: String,
     slots: usize,
     /// A child of the caller's token, so that a stopped worker stops nobody else.
@@ -52,6 +54,7 @@ pub struct Consumer {
 
 struct Running {
     jobs: UnboundedReceiver<Task<SyncJob>>,
+    turning: Arc<Turning>,
     dispatcher: JoinHandle<()>,
 }
 
@@ -60,6 +63,7 @@ impl Consumer {
         source: producer::Source,
         config: Arc<QueueConfig>,
         silent: Silent,
+        turns: Turns,
         worker_name: &str,
         slots: usize,
         shutdown: &CancellationToken,
@@ -69,6 +73,7 @@ impl Consumer {
             source,
             config,
             silent,
+            turns,
             worker_name: worker_name.to_owned(),
             slots: slots.max(1),
             stopped: Box::pin(stop.clone().cancelled_owned()),
@@ -92,6 +97,7 @@ impl Consumer {
         // Neither channel holds more than there are slots.
         let (send_job, jobs) = unbounded_channel();
         let (settle, settled) = unbounded_channel();
+        let turning = Arc::new(self.turns.register());
         let dispatcher = Dispatcher {
             source,
             worker: worker.clone(),
@@ -101,12 +107,14 @@ impl Consumer {
             close: self.close.clone(),
             close_timeout: self.config.close_timeout,
             silent: self.silent.clone(),
+            turning: Arc::clone(&turning),
             jobs: Some(send_job),
             settle,
             settled,
         };
         Running {
             jobs,
+            turning,
             dispatcher: tokio::spawn(dispatcher.run()),
         }
     }
@@ -147,7 +155,11 @@ impl Backend for Consumer {
         worker: &WorkerContext,
     ) -> Poll<Option<Result<Self::Task, ConsumerError>>> {
         let task = match &mut self.running {
-            Some(running) if !self.stop.is_cancelled() => ready!(running.jobs.poll_recv(cx)),
+            Some(running) if !self.stop.is_cancelled() => {
+                let task = ready!(running.jobs.poll_recv(cx));
+                running.turning.take();
+                task
+            }
             _ => None,
         };
         if task.is_none() {

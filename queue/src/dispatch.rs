@@ -1,7 +1,7 @@
 //! The task between a source and a worker: takes jobs while slots are free, settles them in
 //! batches, and rides out outages.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use apalis_core::{
     task::{Task, builder::TaskBuilder, task_id::TaskId},
@@ -16,6 +16,7 @@ use crate::{
     delivery::{Receipt, Settled},
     outage::{Outage, Silent, backoff},
     redis::ReachError,
+    turns::{TURN, Turning},
 };
 
 /// Most jobs that one exchange takes; it bounds how long a script runs.
@@ -64,6 +65,7 @@ pub(crate) struct Dispatcher<S: Source> {
     pub(crate) close: CancellationToken,
     pub(crate) close_timeout: Duration,
     pub(crate) silent: Silent,
+    pub(crate) turning: Arc<Turning>,
     /// Until no more jobs are wanted.
     pub(crate) jobs: Option<UnboundedSender<Task<SyncJob>>>,
     pub(crate) settle: UnboundedSender<Settled>,
@@ -99,6 +101,7 @@ impl<S: Source> Dispatcher<S> {
         let mut unsent = Vec::new();
         let mut look = true;
         loop {
+            self.turning.turn();
             while let Ok(settled) = self.settled.try_recv() {
                 held -= 1;
                 unsent.push(settled);
@@ -151,11 +154,13 @@ impl<S: Source> Dispatcher<S> {
                     }
                 }
                 () = self.stop.cancelled(), if !stopping => {}
+                () = tokio::time::sleep(TURN) => {}
             }
         }
     }
 
     fn hand_out(&self, taken: Vec<Taken>) {
+        self.turning.hand(taken.len());
         for Taken {
             job,
             trace,
@@ -228,8 +233,6 @@ impl<B: Bell> Ringing<B> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use tokio::sync::Semaphore;
 
     use super::*;

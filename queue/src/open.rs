@@ -1,6 +1,6 @@
 //! Opening the queue, and refusing servers that would lose jobs.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 
@@ -10,6 +10,7 @@ use crate::{
     outage::Silent,
     producer::{PoolUse, Source},
     redis::{ReachError, Redis},
+    turns::Turns,
 };
 
 /// An open queue. Clones share it.
@@ -18,6 +19,7 @@ pub struct Queue {
     source: Source,
     config: Arc<QueueConfig>,
     silent: Silent,
+    turns: Turns,
 }
 
 /// Why the queue cannot be opened.
@@ -86,6 +88,7 @@ pub async fn open(config: QueueConfig) -> Result<Queue, OpenError> {
         source,
         config,
         silent: Silent::default(),
+        turns: Turns::default(),
     })
 }
 
@@ -99,6 +102,13 @@ impl Queue {
     /// is one.
     pub fn answers(&self) -> bool {
         !self.silent.is()
+    }
+
+    /// Whether a consumer in this process, though nothing keeps it, has not looked for jobs for longer
+    /// than `longest`, or its worker has taken up none of those that it was handed. An outage of the
+    /// queue does not count, nor do handlers that take their time; give it ten seconds or more.
+    pub fn stalled(&self, longest: Duration) -> bool {
+        self.turns.stalled(longest)
     }
 
     /// How the pool of connections is used now, without waiting; `None` for a queue in this process.
@@ -125,6 +135,7 @@ impl Queue {
             self.source.clone(),
             Arc::clone(&self.config),
             self.silent.clone(),
+            self.turns.clone(),
             worker_name,
             slots,
             &shutdown,

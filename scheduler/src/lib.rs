@@ -52,6 +52,8 @@ pub struct Config {
     pub meter: Meter,
     /// Beats with each tick that went well.
     pub pulse: telemetry::Pulse,
+    /// Beats with each step of a tick, whether or not it goes well.
+    pub turns: telemetry::Pulse,
 }
 
 impl Default for Config {
@@ -68,6 +70,7 @@ impl Default for Config {
             tells_version: true,
             meter: telemetry::meter(),
             pulse: telemetry::Pulse::default(),
+            turns: telemetry::Pulse::default(),
         }
     }
 }
@@ -107,6 +110,7 @@ pub async fn run(
             () = shutdown.cancelled() => break,
             _ = ticks.tick() => {}
         }
+        config.turns.beat();
         let reap = steadiness.allows_reaping(Instant::now());
         let begun = Instant::now();
         let ticked = tick.run(reap).await;

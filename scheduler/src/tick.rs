@@ -66,6 +66,7 @@ impl Tick<'_> {
 
     async fn take_requests(&self) -> Result<(), DbErr> {
         while !self.stop.is_cancelled() {
+            self.config.turns.beat();
             let (mut sends, mut span) = (self.sends(), Taken::begin());
             let mut trace = |claim: Claim<'_>| {
                 span.note(claim);
@@ -105,6 +106,7 @@ impl Tick<'_> {
 
     async fn push_overdue(&self) -> Result<(), DbErr> {
         while !self.stop.is_cancelled() {
+            self.config.turns.beat();
             let overdue = claim::push_overdue(self.db, self.config.batch).await?;
             let all = (overdue.len() as u64) < self.config.batch;
             if !self.push(overdue, self.sends()).await? || all {
@@ -169,6 +171,7 @@ impl Tick<'_> {
         let started = tokio::time::Instant::now();
         let mut claimed = 0;
         while started.elapsed() < FAN_OUT && !self.stop.is_cancelled() {
+            self.config.turns.beat();
             let tick = claim::Tick {
                 fan_out,
                 traceparent: traceparent.as_deref(),

@@ -82,6 +82,7 @@ impl Leases {
                 () = stop.cancelled() => return,
                 _ = ticks.tick() => {}
             }
+            signs.turns.beat();
             // Taken before the statement: what begins meanwhile is not missed from its answer.
             let held = self.entries(|entries| entries.clone());
             let due = renewed.is_none_or(|at| at.elapsed() >= signs.lease / 4);
@@ -121,6 +122,8 @@ pub(crate) struct Signs {
     pub(crate) lease: Duration,
     /// Beats with each of them that the database has taken.
     pub(crate) pulse: telemetry::Pulse,
+    /// Beats with each look at the leases.
+    pub(crate) turns: telemetry::Pulse,
 }
 
 impl Signs {

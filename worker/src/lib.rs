@@ -19,7 +19,7 @@ use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use apalis::prelude::WorkerBuilder;
 use entity::Database;
 use entity::host::Politeness;
@@ -56,6 +56,8 @@ pub struct Config {
     pub meter: Meter,
     /// Beats when the database has taken a sign of life, which is four times in a lease.
     pub pulse: telemetry::Pulse,
+    /// Beats with each look at the leases, at least once a second, whether or not it goes well.
+    pub turns: telemetry::Pulse,
 }
 
 impl Config {
@@ -71,6 +73,7 @@ impl Config {
             politeness: Politeness::default(),
             meter: telemetry::meter(),
             pulse: telemetry::Pulse::default(),
+            turns: telemetry::Pulse::default(),
         }
     }
 }
@@ -78,8 +81,8 @@ impl Config {
 /// Works until `shutdown` fires and its running syncs are done, or handed back at the deadline.
 ///
 /// # Errors
-/// Nothing can be fetched with this configuration. Nothing that happens to a run, the queue or the database ends a
-/// worker.
+/// Nothing can be fetched with this configuration, or the worker has ended unasked, which is a fault of
+/// ours: nothing that happens to a run, the queue or the database ends one.
 pub async fn run(
     config: Config,
     db: Database,
@@ -111,6 +114,7 @@ pub async fn run(
         concurrency: config.concurrency,
         lease: config.lease,
         pulse: config.pulse,
+        turns: config.turns,
     };
     let renewal = tokio::spawn(leases.renew(signs, renewed.clone()));
     let consumer = queue.consumer(&config.name, config.concurrency, shutdown.clone());
@@ -131,7 +135,10 @@ pub async fn run(
         std::future::pending::<()>().await;
     };
     tokio::select! {
-        ended = worker.run() => ended.context("the queue's consumer failed")?,
+        ended = worker.run() => {
+            ended.context("the queue's consumer failed")?;
+            ensure!(shutdown.is_cancelled(), "the queue's consumer ended unasked");
+        }
         () = drain => {}
     }
     renewed.cancel();

@@ -60,8 +60,8 @@ pub(crate) async fn scheduler(options: Scheduler) -> anyhow::Result<()> {
     apply_providers(&db, &specs).await?;
     let config = scheduler_config(&options.scheduler, &options.lease);
     measure::pools(&config.meter, &db, Some(&queue));
-    let works = vec![observe::scheduler_works(&config)];
-    let _observing = observe::start(&options.observe, works, &shutdown).await?;
+    let roles = vec![observe::scheduler(&config)];
+    let _observing = observe::start(&options.observe, roles, &shutdown).await?;
     let scheduled = scheduler::run(config, db.clone(), queue.producer(), shutdown).await;
     db.close().await;
     scheduled
@@ -76,8 +76,8 @@ pub(crate) async fn worker(options: Worker, name: &str) -> anyhow::Result<()> {
     let (db, queue) = tokio::try_join!(db, queue)?;
     let config = worker_config(&options.worker, &options.lease, name);
     measure::pools(&config.meter, &db, Some(&queue));
-    let works = vec![observe::worker_works(&config, &queue)];
-    let _observing = observe::start(&options.observe, works, &shutdown).await?;
+    let roles = vec![observe::worker(&config, &queue)];
+    let _observing = observe::start(&options.observe, roles, &shutdown).await?;
     let worked = worker::run(config, db.clone(), &queue, shutdown).await;
     db.close().await;
     worked
@@ -130,11 +130,11 @@ impl Roles {
         // The API tells the version that it answers from.
         self.scheduler.tells_version = false;
         measure::pools(&telemetry::meter(), &self.db, Some(&self.queue));
-        let works = vec![
-            observe::scheduler_works(&self.scheduler),
-            observe::worker_works(&self.worker, &self.queue),
+        let roles = vec![
+            observe::scheduler(&self.scheduler),
+            observe::worker(&self.worker, &self.queue),
         ];
-        let _observing = observe::start(&self.observe, works, &shutdown).await?;
+        let _observing = observe::start(&self.observe, roles, &shutdown).await?;
         if self.db.kind() == entity::Kind::Sqlite {
             entity::claim::release_all(&self.db)
                 .await
@@ -165,7 +165,7 @@ impl Roles {
 }
 
 /// A scheduler that looks less often could not tell a silent worker from its own absence.
-fn check_tick(scheduler: &SchedulerOptions, lease: &LeaseOptions) -> anyhow::Result<()> {
+pub(crate) fn check_tick(scheduler: &SchedulerOptions, lease: &LeaseOptions) -> anyhow::Result<()> {
     if scheduler.tick > lease.lease / 4 {
         bail!(
             "a tick of {} is too long for a lease of {}: FANFARE_TICK must be at most a quarter of \
