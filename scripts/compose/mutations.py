@@ -17,7 +17,8 @@ import wiring
 from faults import MUTATIONS
 from model import Model, Refused
 
-PARTS = ("deploy", "docs/OPERATIONS.md", ".env.example")
+FOLDERS = ("collector", "compose", "grafana", "loki", "nginx", "postgres", "prometheus", "redis", "tempo")
+PARTS = ("deploy/compose.yaml", "docs/OPERATIONS.md", ".env.example", *(f"deploy/{folder}" for folder in FOLDERS))
 
 
 def faults(model):
