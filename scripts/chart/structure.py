@@ -178,6 +178,8 @@ def hooks(rendered):
             yield f"{title(document)}: an older migration says nothing to a newer schema"
         if document["kind"] == "Pod" and events != "test":
             yield f"{title(document)}: it is no test"
+        if events == "test" and "hook-succeeded" in annotation(document, "-delete-policy"):
+            yield f"{title(document)}: its log is gone before anybody can read it"
     for job in rendered.of("Job"):
         if annotation(job, "") != "pre-install,pre-upgrade":
             yield f"{title(job)}: it does not run before installations and upgrades"
