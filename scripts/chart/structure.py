@@ -1,5 +1,6 @@
 """How the rendered documents refer to each other."""
 
+import json
 import re
 from collections import Counter
 
@@ -29,6 +30,8 @@ def names(rendered):
         name = document["metadata"]["name"]
         if not re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", name):
             yield f"{title(document)}: its name is none for everything that is named after it"
+        if re.search(r"://[^/\s:@\"]+:[^/\s@\"]+@", json.dumps(document)):
+            yield f"{title(document)}: a password stands in an address"
         labels = document["metadata"].get("labels", {})
         for label in sorted(EVERYWHERE - labels.keys()):
             yield f"{title(document)}: it has no label {label}"
