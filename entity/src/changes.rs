@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::Reader;
 use crate::dataset::Version;
-use crate::dialect::Dialect;
+use crate::dialect::{Dialect, columns};
 use crate::event;
 use crate::event_change::Kind;
 use crate::search::{self, plannable};
@@ -173,9 +173,10 @@ fn sql(dialect: Dialect, limit: u64) -> String {
              (SELECT c.rowid FROM event_change c WHERE {OF_COMMIT} ORDER BY c.position {most})"
         ),
     };
+    let event = columns::<event::Column>("e");
     format!(
         "SELECT s.version AS now_version, s.epoch AS now_epoch, \
-         (SELECT min(version) FROM dataset_commit) AS oldest, l.*, p.name AS provider, e.* \
+         (SELECT min(version) FROM dataset_commit) AS oldest, l.*, p.name AS provider, {event} \
          FROM (SELECT version, epoch FROM dataset LIMIT 1) s \
          LEFT JOIN (SELECT * FROM ({logged} WHERE d.version >= $1 \
                                    ORDER BY d.version, c.position {most}) AS few \

@@ -3,13 +3,21 @@
 //! SQLite keeps instants as RFC 3339 text in UTC, whose order as text is their order in time.
 
 use chrono::{DateTime, TimeZone, Utc};
-use sea_orm::{ConnectionTrait, DbBackend, Statement, Value};
+use sea_orm::{ConnectionTrait, DbBackend, Iden, Iterable, Statement, Value};
 use uuid::Uuid;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Dialect {
     Postgres,
     Sqlite,
+}
+
+/// Every column of a table that goes by `alias`, by name. With `*` a statement that PostgreSQL keeps
+/// prepared would fail as soon as the next release adds a column, and a new column could hide another
+/// table's.
+pub(crate) fn columns<C: Iterable + Iden>(alias: &str) -> String {
+    let column = |column: C| format!("{alias}.{}", column.to_string());
+    C::iter().map(column).collect::<Vec<_>>().join(", ")
 }
 
 impl Dialect {

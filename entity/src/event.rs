@@ -5,7 +5,7 @@ use sea_orm::entity::prelude::*;
 use sea_orm::{ConnectionTrait, FromJsonQueryResult};
 use serde::{Deserialize, Serialize};
 
-use crate::dialect::Dialect;
+use crate::dialect::{Dialect, columns};
 
 /// Namespace of event ids: UUIDv5 (RFC 9562, section 5.5) of `fanfare:event` under the nil UUID.
 pub const NAMESPACE: Uuid = Uuid::from_u128(0x9e0f_c1b1_fc7c_52da_a5d8_7994_7b83_b2c0);
@@ -244,7 +244,11 @@ impl Model {
 /// Whatever the database answers.
 pub async fn by_ids(db: &impl ConnectionTrait, ids: &[Uuid]) -> Result<Vec<Model>, DbErr> {
     let dialect = Dialect::of(db);
-    let sql = format!("SELECT * FROM event WHERE id {}", dialect.in_ids("$1"));
+    let sql = format!(
+        "SELECT {} FROM event e WHERE e.id {}",
+        columns::<Column>("e"),
+        dialect.in_ids("$1")
+    );
     Entity::find()
         .from_raw_sql(dialect.statement(sql, vec![dialect.ids(ids)]))
         .all(db)

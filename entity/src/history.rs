@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::dataset::Version;
-use crate::dialect::Dialect;
+use crate::dialect::{Dialect, columns};
 use crate::event::{self, Content};
 use crate::event_change::Kind;
 use crate::search;
@@ -125,8 +125,9 @@ pub async fn of_event(
 /// What [`of_event`] asks, for whoever wants to know how a database goes about it. The event's row comes
 /// with its newest change only, for it can be large.
 pub fn statement(db: &DatabaseConnection, id: Uuid) -> Statement {
+    let event = columns::<event::Column>("e");
     let sql = format!(
-        "SELECT s.version AS now_version, s.epoch AS now_epoch, l.*, p.name AS provider, e.* \
+        "SELECT s.version AS now_version, s.epoch AS now_epoch, l.*, p.name AS provider, {event} \
          FROM (SELECT version, epoch FROM dataset LIMIT 1) s \
          LEFT JOIN (SELECT d.version AS log_version, c.position AS log_position, \
                            d.committed_at AS log_committed_at, c.run_id AS log_run, \

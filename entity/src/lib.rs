@@ -24,6 +24,7 @@ pub mod provider;
 pub mod retention;
 pub mod run;
 pub mod search;
+pub mod server;
 pub mod set_aside;
 pub mod why;
 pub mod worker;

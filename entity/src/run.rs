@@ -6,7 +6,7 @@ use sea_orm::entity::prelude::*;
 use sea_orm::{DatabaseConnection, FromQueryResult, QueryOrder, QuerySelect};
 use serde::Serialize;
 
-use crate::dialect::Dialect;
+use crate::dialect::{Dialect, columns};
 
 /// Where a run stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, EnumIter, DeriveActiveEnum, Serialize)]
@@ -169,8 +169,9 @@ pub async fn list(db: &DatabaseConnection, filter: &Filter) -> Result<Vec<Listed
         None => ("", Vec::new()),
     };
     values.insert(0, filter.limit.into());
+    let run = columns::<Column>("r");
     let sql = format!(
-        "SELECT p.name AS provider, r.* FROM run r JOIN provider p ON p.id = r.provider_id \
+        "SELECT p.name AS provider, {run} FROM run r JOIN provider p ON p.id = r.provider_id \
          WHERE true {open} {provider} ORDER BY r.queued_at DESC, r.id DESC LIMIT $1"
     );
     Listed::find_by_statement(dialect.statement(sql, values))
@@ -184,8 +185,11 @@ pub async fn list(db: &DatabaseConnection, filter: &Filter) -> Result<Vec<Listed
 /// Whatever the database answers.
 pub async fn by_id(db: &DatabaseConnection, id: Uuid) -> Result<Option<Listed>, DbErr> {
     let dialect = Dialect::of(db);
-    let sql = "SELECT p.name AS provider, r.* FROM run r JOIN provider p ON p.id = r.provider_id \
-               WHERE r.id = $1";
+    let sql = format!(
+        "SELECT p.name AS provider, {} FROM run r JOIN provider p ON p.id = r.provider_id \
+         WHERE r.id = $1",
+        columns::<Column>("r")
+    );
     Listed::find_by_statement(dialect.statement(sql, vec![id.into()]))
         .one(db)
         .await

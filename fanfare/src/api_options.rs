@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use anyhow::bail;
 use api::{
-    AdminToken, CacheControl, CacheUrlError, Cors, PerSecond, Rate, SharedCache, SharedCacheConfig,
-    TrustedProxies,
+    AdminToken, CacheControl, Cors, PerSecond, Rate, SharedCache, SharedCacheConfig, TrustedProxies,
 };
 use clap::Args;
+use queue::RedisUrl;
 
 use crate::options::ListenOptions;
 
@@ -65,7 +65,7 @@ struct CacheOptions {
         value_name = "URL",
         value_parser = shared_cache
     )]
-    cache_url: Option<SharedCache>,
+    cache_url: Option<CacheUrl>,
     /// Memory for answers that are kept in this process, in bytes
     #[arg(
         long,
@@ -157,11 +157,26 @@ struct BoundOptions {
     drain_delay: Duration,
 }
 
-fn shared_cache(url: &str) -> Result<SharedCache, CacheUrlError> {
-    SharedCache::open(url, SharedCacheConfig::default())
+/// The shared cache, and where it is for whoever looks at the server itself.
+#[derive(Debug, Clone)]
+struct CacheUrl {
+    cache: SharedCache,
+    url: RedisUrl,
+}
+
+fn shared_cache(url: &str) -> Result<CacheUrl, Box<dyn std::error::Error + Send + Sync>> {
+    Ok(CacheUrl {
+        cache: SharedCache::open(url, SharedCacheConfig::default())?,
+        url: url.parse()?,
+    })
 }
 
 impl ApiOptions {
+    /// Where the shared cache is, if there is one.
+    pub(crate) fn cache_url(&self) -> Option<&RedisUrl> {
+        self.cache.cache_url.as_ref().map(|it| &it.url)
+    }
+
     /// How the API behaves with these options, on a pool of so many connections.
     pub(crate) fn config(&self, connections: usize) -> anyhow::Result<api::Config> {
         let (access, cache, bounds) = (&self.access, &self.cache, &self.bounds);
@@ -177,7 +192,7 @@ impl ApiOptions {
             rate: access.rate_limit.map(|rate| Rate::new(rate, burst)),
             trusted_proxies: access.trusted_proxies.clone().unwrap_or_default(),
             cors: access.cors_origins.clone().unwrap_or_default(),
-            shared_cache: cache.cache_url.clone(),
+            shared_cache: cache.cache_url.as_ref().map(|it| it.cache.clone()),
             cache_bytes: cache.cache_bytes,
             cache_control: CacheControl {
                 max_age: cache.cache_max_age,

@@ -53,6 +53,9 @@ pub(crate) enum Command {
     Why(ProviderNamed),
     /// Prints the API's OpenAPI document
     Openapi,
+    /// Looks at all that Fanfare needs, as set up here, and says how to fix what is wrong; changes nothing
+    #[command(after_help = DOCTOR_ENDS)]
+    Doctor(Box<Doctor>),
     /// Asks a running process whether it lives; exit 0 or 1
     Healthcheck(Healthcheck),
 }
@@ -354,6 +357,37 @@ pub(crate) struct RunShow {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+const DOCTOR_ENDS: &str = "\
+Exit codes:
+  0  there is no error
+  1  there is one, or with --strict a warning
+  2  a setting can't be understood, or they make no sense together";
+
+/// It takes what the roles take, so that it can be run with their environment.
+#[derive(Debug, Args)]
+pub(crate) struct Doctor {
+    /// Let warnings count like errors
+    #[arg(long)]
+    pub(crate) strict: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) database: DatabaseOptions,
+    #[command(flatten)]
+    pub(crate) queue: QueueOptions,
+    #[command(flatten)]
+    pub(crate) scheduler: SchedulerOptions,
+    #[command(flatten)]
+    pub(crate) worker: WorkerOptions,
+    #[command(flatten)]
+    pub(crate) api: ApiOptions,
+    #[command(flatten)]
+    pub(crate) lease: LeaseOptions,
+    #[command(flatten)]
+    pub(crate) observe: ObserveOptions,
 }
 
 #[derive(Debug, Args)]

@@ -2,6 +2,7 @@
 
 mod check;
 mod demo;
+mod doctor;
 mod findings;
 mod healthcheck;
 mod migrate;
@@ -50,7 +51,12 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         _ => (SINGLE, COMMAND),
     };
     let screen = Screen::default();
-    let telemetry = telemetry(role, &instance, default_filter, &cli.log, &screen)?;
+    let export = match &cli.command {
+        // It tells what is wrong with the variables, and a receiver that is away keeps it from nothing.
+        Command::Doctor(_) => telemetry::Export::off(),
+        _ => telemetry::Export::from_variables(|name| std::env::var(name).ok())?,
+    };
+    let telemetry = telemetry(role, &instance, default_filter, &cli.log, export, &screen)?;
     if role != SINGLE {
         telemetry::tell_of_process(&telemetry::meter(), env!("CARGO_PKG_VERSION"), role);
     }
@@ -77,6 +83,7 @@ async fn dispatch(command: Command, instance: &str, screen: &Screen) -> anyhow::
         Command::Run(command) => run::run(command).await?,
         Command::Why(options) => why::run(options).await?,
         Command::Openapi => show::line(&api::openapi_json()),
+        Command::Doctor(options) => return doctor::run(*options).await,
         Command::Healthcheck(options) => healthcheck::run(options).await?,
     }
     Ok(ExitCode::SUCCESS)
@@ -87,9 +94,9 @@ fn telemetry(
     instance: &str,
     default_filter: &str,
     log: &LogOptions,
+    mut export: telemetry::Export,
     screen: &Screen,
 ) -> anyhow::Result<telemetry::Guard> {
-    let mut export = telemetry::Export::from_variables(|name| std::env::var(name).ok())?;
     if role == SINGLE {
         // It is over before anyone could look at them.
         export.metrics = telemetry::Destination::Off;

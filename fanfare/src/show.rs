@@ -94,7 +94,7 @@ pub(crate) fn table<const N: usize>(columns: &[Column; N], rows: &[[Cell; N]]) {
 }
 
 /// A line with colours of ours, of which everything else is harmless already.
-fn drawn(line: &str) {
+pub(crate) fn drawn(line: &str) {
     let _ = writeln!(std::io::stdout(), "{line}");
 }
 

@@ -52,6 +52,6 @@ pub use delivery::{Delivery, MissingDelivery};
 pub use job::SyncJob;
 pub use open::{OpenError, Queue, open};
 pub use producer::{Depth, PoolUse, Producer, Push, PushError};
-pub use redis::ReachError;
+pub use redis::{ExamineError, Examined, Part, ReachError, RedisPlace, RefusedCommand, examine};
 pub use settle::{HandlerPanic, Settle, SettleLayer};
 pub use trace::TraceContext;

@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use crate::Reader;
 use crate::dataset::Version;
+use crate::dialect::columns;
 use crate::event;
 
 /// An event with its provider's name: what is as old as the dataset's version, and nothing of runs.
@@ -29,9 +30,12 @@ struct Context {
 /// # Errors
 /// Whatever the database answers.
 pub async fn event(reader: &Reader, id: Uuid) -> Result<(Version, Option<Event>), DbErr> {
-    let sql = "SELECT d.version, d.epoch, p.name AS provider, e.* \
-               FROM dataset d LEFT JOIN event e ON e.id = $1 \
-               LEFT JOIN provider p ON p.id = e.provider_id";
+    let sql = format!(
+        "SELECT d.version, d.epoch, p.name AS provider, {} \
+         FROM dataset d LEFT JOIN event e ON e.id = $1 \
+         LEFT JOIN provider p ON p.id = e.provider_id",
+        columns::<event::Column>("e")
+    );
     let row = reader
         .one(reader.dialect().statement(sql, vec![id.into()]))
         .await?

@@ -20,18 +20,23 @@ pub(crate) async fn run(options: Healthcheck) -> anyhow::Result<()> {
         .observe_listen
         .unwrap_or(options.listen.listen);
     let path = if options.ready { "/readyz" } else { "/healthz" };
-    let status = tokio::time::timeout(TIMEOUT, ask(reachable(address), path))
-        .await
-        .with_context(|| format!("no answer from {address} within {} s", TIMEOUT.as_secs()))?
-        .with_context(|| format!("no answer from {address}"))?;
+    let status = probe(address, path).await?;
     if status != 200 {
         bail!("{path} at {address} answers {status}");
     }
     Ok(())
 }
 
+/// The status with which the process at that address answers.
+pub(crate) async fn probe(address: SocketAddr, path: &str) -> anyhow::Result<u16> {
+    tokio::time::timeout(TIMEOUT, ask(reachable(address), path))
+        .await
+        .with_context(|| format!("no answer from {address} within {} s", TIMEOUT.as_secs()))?
+        .with_context(|| format!("no answer from {address}"))
+}
+
 /// A process that listens on every address is asked on loopback.
-fn reachable(address: SocketAddr) -> SocketAddr {
+pub(crate) fn reachable(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),

@@ -165,7 +165,7 @@ impl Roles {
 }
 
 /// A scheduler that looks less often could not tell a silent worker from its own absence.
-fn check_tick(scheduler: &SchedulerOptions, lease: &LeaseOptions) -> anyhow::Result<()> {
+pub(crate) fn check_tick(scheduler: &SchedulerOptions, lease: &LeaseOptions) -> anyhow::Result<()> {
     if scheduler.tick > lease.lease / 4 {
         bail!(
             "a tick of {} is too long for a lease of {}: FANFARE_TICK must be at most a quarter of \

@@ -3,11 +3,13 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod acceptance;
+mod backup;
 mod checking;
 mod command_line;
 mod credentials;
 mod demo;
 mod distributed;
+mod doctor;
 mod draining;
 mod dump;
 mod feed;
@@ -25,4 +27,5 @@ mod terminal;
 mod tour;
 mod traces;
 mod truth;
+mod upgrading;
 mod world;

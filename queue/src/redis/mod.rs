@@ -14,6 +14,7 @@
 //! one script, so a crash leaves nothing between them. The score is the receipt of who took a job:
 //! an acknowledgement with an older one changes nothing. No key outlives the last job.
 
+mod examine;
 mod push;
 mod source;
 
@@ -25,6 +26,7 @@ use redis::{AsyncConnectionConfig, Client, RedisError, aio::MultiplexedConnectio
 
 use crate::{Depth, PoolUse, QueueConfig, RedisUrl};
 
+pub use examine::{ExamineError, Examined, Part, RedisPlace, RefusedCommand, examine};
 pub(crate) use source::RedisSource;
 
 /// Redis cannot be reached, or refuses. Trying again later is safe.
@@ -55,6 +57,18 @@ struct Keys {
     meta: String,
 }
 
+impl Keys {
+    fn of(namespace: &str) -> Self {
+        let layout = Config::default().queue(format!("{{{namespace}}}"));
+        Self {
+            active: layout.active_jobs_list(),
+            data: layout.job_data_hash(),
+            in_flight: layout.inflight_jobs_set(),
+            meta: layout.job_meta_hash(),
+        }
+    }
+}
+
 impl Redis {
     pub(crate) fn new(url: &RedisUrl, config: &Arc<QueueConfig>) -> Result<Self, ReachError> {
         // The client's own limit for an answer, 500 ms, is less than a fork or a failover takes.
@@ -70,16 +84,10 @@ impl Redis {
             .runtime(Runtime::Tokio1)
             .build()
             .expect("a runtime is given, and nothing else is checked");
-        let layout = Config::default().queue(format!("{{{}}}", config.namespace));
         Ok(Self {
             pool,
             client: Client::open(url.connection_info())?,
-            keys: Keys {
-                active: layout.active_jobs_list(),
-                data: layout.job_data_hash(),
-                in_flight: layout.inflight_jobs_set(),
-                meta: layout.job_meta_hash(),
-            },
+            keys: Keys::of(&config.namespace),
             config: Arc::clone(config),
         })
     }

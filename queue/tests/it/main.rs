@@ -8,6 +8,7 @@ mod chaos;
 mod layout;
 mod opening;
 mod redelivery;
+mod released;
 mod semantics;
 mod stalling;
 mod stopping;

@@ -1,0 +1,171 @@
+//! A Redis that can't be a queue, or can't be a cache.
+
+use ::redis::aio::MultiplexedConnection;
+use testkit::{Database, RedisServer};
+
+use super::{Told, doctor};
+
+const PASSWORD: &str = "pw-of-redis-3d4e";
+
+async fn look(redis: &str, more: &[(&str, &str)]) -> Told {
+    let database = Database::sqlite().await;
+    let variables = [
+        ("FANFARE_DATABASE_URL", database.url()),
+        ("FANFARE_REDIS_URL", redis),
+    ];
+    let told = doctor(&[&variables, more].concat()).await;
+    assert!(!told.text.contains(PASSWORD), "{}", told.text);
+    told
+}
+
+async fn connect(redis: &RedisServer) -> MultiplexedConnection {
+    let client = ::redis::Client::open(redis.url()).unwrap();
+    client.get_multiplexed_async_connection().await.unwrap()
+}
+
+async fn run(connection: &mut MultiplexedConnection, words: &[&str]) {
+    let mut command = ::redis::cmd(words[0]);
+    command.arg(&words[1..]);
+    let done = command.query_async::<::redis::Value>(connection).await;
+    done.unwrap_or_else(|error| panic!("{words:?}: {error}"));
+}
+
+#[tokio::test]
+async fn a_cluster_is_refused_as_a_role_refuses_it() {
+    let cluster = RedisServer::start_with(&["--cluster-enabled", "yes"]).await;
+    let told = look(&cluster.url(), &[]).await;
+    assert_eq!(told.code, Some(1));
+    told.is(
+        "queue",
+        "server",
+        "error",
+        "cluster mode",
+        "use a single redis",
+    );
+}
+
+#[tokio::test]
+async fn a_user_who_may_not_do_all_is_told_with_the_rights_that_are_lacking() {
+    let redis = RedisServer::start().await;
+    let mut admin = connect(&redis).await;
+    let password = format!(">{PASSWORD}");
+    run(
+        &mut admin,
+        &[
+            "ACL",
+            "SETUSER",
+            "worker",
+            "on",
+            &password,
+            "~{fanfare}:*",
+            "+@all",
+            "-rpush",
+            "-evalsha",
+        ],
+    )
+    .await;
+    let as_user = |user: &str, password: &str| {
+        redis
+            .url()
+            .replace("redis://", &format!("redis://{user}:{password}@"))
+    };
+    let good = as_user("worker", PASSWORD);
+    let told = look(&good, &[]).await;
+    assert_eq!(told.code, Some(1));
+    let fix = "ACL SETUSER worker '~{fanfare}:*' +rpush +evalsha";
+    told.is(
+        "queue",
+        "commands",
+        "error",
+        "worker may not send rpush, evalsha",
+        fix,
+    );
+
+    run(
+        &mut admin,
+        &["ACL", "SETUSER", "worker", "+rpush", "+evalsha"],
+    )
+    .await;
+    look(&good, &[]).await.is("queue", "commands", "ok", "", "");
+    // Another queue's keys are not this user's.
+    let elsewhere = look(&good, &[("FANFARE_QUEUE", "other")]).await;
+    elsewhere.is(
+        "queue",
+        "commands",
+        "error",
+        "not with our keys",
+        "~{other}:*",
+    );
+    let wrong = look(&as_user("worker", "wrong"), &[]).await;
+    wrong.is(
+        "queue",
+        "login",
+        "error",
+        "user or the password",
+        "ACL SETUSER",
+    );
+    run(&mut admin, &["ACL", "SETUSER", "worker", "-info"]).await;
+    look(&good, &[])
+        .await
+        .is("queue", "login", "error", "`INFO`", "+info");
+}
+
+#[tokio::test]
+async fn a_queue_that_is_full_or_a_replica_or_closed_takes_nothing() {
+    let primary = RedisServer::start_with(&["--requirepass", PASSWORD]).await;
+    look(&primary.url(), &[])
+        .await
+        .is("queue", "login", "error", "password", "user:password@");
+
+    let full =
+        RedisServer::start_with(&["--maxmemory", "100kb", "--maxmemory-policy", "noeviction"])
+            .await;
+    let told = look(&full.url(), &[]).await;
+    told.is("queue", "commands", "error", "full", "maxmemory");
+    told.is("queue", "memory", "warning", "full", "maxmemory");
+
+    let primary = RedisServer::start().await;
+    let port = primary
+        .url()
+        .trim_end_matches('/')
+        .rsplit(':')
+        .next()
+        .unwrap()
+        .to_owned();
+    let replica = RedisServer::start_with(&["--replicaof", "127.0.0.1", &port]).await;
+    let told = look(&replica.url(), &[]).await;
+    told.is("queue", "role", "error", "replica of 127.0.0.1", "primary");
+    assert_eq!(told.code, Some(1));
+}
+
+#[tokio::test]
+async fn a_cache_evicts_and_is_not_the_queue() {
+    let redis = RedisServer::start().await;
+    let (queue, same) = (redis.url(), format!("{}3", redis.url()));
+    let told = look(&queue, &[("FANFARE_CACHE_URL", &same)]).await;
+    assert_eq!(told.code, Some(1));
+    told.is(
+        "cache",
+        "own server",
+        "error",
+        "the queue's as well",
+        "FANFARE_CACHE_URL",
+    );
+    told.is("cache", "eviction", "warning", "no limit", "allkeys-lru");
+
+    let evicting = ["--maxmemory", "64mb", "--maxmemory-policy", "allkeys-lru"];
+    let cache = RedisServer::start_with(&evicting).await;
+    let told = look(&queue, &[("FANFARE_CACHE_URL", &cache.url())]).await;
+    assert_eq!(told.code, Some(0), "{}", told.text);
+    told.is("cache", "eviction", "ok", "allkeys-lru", "");
+    told.is("cache", "commands", "ok", "", "");
+    assert!(!told.has("cache", "own server"), "{}", told.text);
+    for redis in [&redis, &cache] {
+        let mut connection = connect(redis).await;
+        let size: u64 = ::redis::cmd("DBSIZE")
+            .query_async(&mut connection)
+            .await
+            .unwrap();
+        assert_eq!(size, 0, "nothing is written");
+    }
+}
