@@ -54,7 +54,7 @@ impl RedisUrl {
 pub struct Examined {
     /// What `INFO` tells, by its names.
     pub info: BTreeMap<String, String>,
-    /// Our clock when it was asked for that.
+    /// Our clock in the middle of the way of that question and its answer.
     pub asked_at: SystemTime,
     /// The quickest of a few answers.
     pub round_trip: Duration,
@@ -138,11 +138,12 @@ async fn look(url: &RedisUrl, part: Part<'_>, within: Duration) -> Result<Examin
     for _ in 0..3 {
         round_trip = round_trip.min(ask("PING").await?);
     }
-    let asked_at = SystemTime::now() + round_trip / 2;
+    let (begun, before) = (Instant::now(), SystemTime::now());
     let info: String = redis::cmd("INFO")
         .query_async(&mut connection)
         .await
         .map_err(failed("INFO"))?;
+    let asked_at = before + begun.elapsed() / 2;
     let user = redis::cmd("ACL")
         .arg("WHOAMI")
         .query_async(&mut connection)
