@@ -19,8 +19,10 @@ def check(rendered):
             if monitoring[name]["labels"].items() - document["metadata"]["labels"].items():
                 yield f"{title(document)}: it lacks labels by which it is selected"
     alerts = (rendered.root / ALERTS).read_text()
+    base = monitoring["prometheusRule"]["runbookBase"] or "docs/OPERATIONS.md"
+    wanted = read(alerts.replace("runbook_url: docs/OPERATIONS.md#", f"runbook_url: {base}#"))
     for rule in rendered.of("PrometheusRule"):
-        if rule["spec"] != read(alerts):
+        if rule["spec"] != wanted:
             yield f"{title(rule)}: it is not what {ALERTS} says"
     yield from dashboards(rendered)
     for monitor in rendered.of("ServiceMonitor"):

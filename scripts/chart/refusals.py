@@ -45,6 +45,7 @@ WRONG = [
     ("otel.env.OTEL_EXPORTER_OTLP_HEADERS=authorization=token", "OTEL_EXPORTER_OTLP_HEADERS"),
     ("otel.env.TRACES=off", "TRACES"),
     ("otel.endpoint=collector:4317", "endpoint"),
+    ("otel.endpoint=https://me:secret@otlp.example", "endpoint"),
     ("worker.keda.enabled=true", "address"),
     ("worker.keda.enabled=true,worker.keda.redis.address=redis://h:6379", "address"),
     ("worker.keda.minReplicas=0", "minReplicas"),

@@ -81,14 +81,17 @@ def helm(program, *arguments):
     return done.stdout
 
 
+def documents(program, chart, values, *more):
+    """What a chart or its package becomes with a file of values, in the release's namespace."""
+    text = helm(program, "template", RELEASE, chart, "--namespace", NAMESPACE, "--values", values, *more)
+    return [document for document in yaml.load_all(text, Loader=Strict) if document]
+
+
 def render(program, root, chart, values, *more):
-    """Renders with a file of values, for the release's namespace."""
-    arguments = ["--namespace", NAMESPACE, "--values", values, *more]
-    text = helm(program, "template", RELEASE, chart, *arguments)
-    documents = [document for document in yaml.load_all(text, Loader=Strict) if document]
+    made = documents(program, chart, values, *more)
     own = read((chart / "values.yaml").read_text())
     overlay = read(values.read_text()) or {}
-    return Rendered(values.name, root, chart, overlaid(own, overlay), documents)
+    return Rendered(values.name, root, chart, overlaid(own, overlay), made)
 
 
 def overlaid(below, above):

@@ -7,19 +7,7 @@ import tomllib
 import readme
 import schemas
 from render import ROLES, example, read
-
-# Not options of values: the chart decides them.
-FIXED = {
-    "FANFARE_LISTEN", "FANFARE_OBSERVE_LISTEN", "FANFARE_PROVIDERS", "FANFARE_SPOOL_DIR", "FANFARE_API_SPOOL_DIR",
-}
-SECRETS = {
-    "databaseUrl": "FANFARE_DATABASE_URL",
-    "redisUrl": "FANFARE_REDIS_URL",
-    "databaseReadUrl": "FANFARE_DATABASE_READ_URL",
-    "cacheUrl": "FANFARE_CACHE_URL",
-    "adminToken": "FANFARE_ADMIN_TOKEN",
-    "proxy": "FANFARE_PROXY",
-}
+from variables import FIXED, SECRETS
 
 
 def check(root, chart):

@@ -1,5 +1,6 @@
 """How the rendered documents refer to each other."""
 
+import json
 import re
 from collections import Counter
 
@@ -29,6 +30,8 @@ def names(rendered):
         name = document["metadata"]["name"]
         if not re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", name):
             yield f"{title(document)}: its name is none for everything that is named after it"
+        if re.search(r"://[^/\s:@\"]+:[^/\s@\"]+@", json.dumps(document)):
+            yield f"{title(document)}: a password stands in an address"
         labels = document["metadata"].get("labels", {})
         for label in sorted(EVERYWHERE - labels.keys()):
             yield f"{title(document)}: it has no label {label}"
@@ -178,6 +181,8 @@ def hooks(rendered):
             yield f"{title(document)}: an older migration says nothing to a newer schema"
         if document["kind"] == "Pod" and events != "test":
             yield f"{title(document)}: it is no test"
+        if events == "test" and "hook-succeeded" in annotation(document, "-delete-policy"):
+            yield f"{title(document)}: its log is gone before anybody can read it"
     for job in rendered.of("Job"):
         if annotation(job, "") != "pre-install,pre-upgrade":
             yield f"{title(job)}: it does not run before installations and upgrades"

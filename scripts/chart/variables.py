@@ -2,7 +2,25 @@
 
 import re
 
-from render import environment, example
+from render import ROLES, environment, example
+
+# Not options of values: the chart decides them.
+FIXED = {
+    "FANFARE_LISTEN", "FANFARE_OBSERVE_LISTEN", "FANFARE_PROVIDERS", "FANFARE_SPOOL_DIR", "FANFARE_API_SPOOL_DIR",
+}
+SECRETS = {
+    "databaseUrl": "FANFARE_DATABASE_URL",
+    "redisUrl": "FANFARE_REDIS_URL",
+    "databaseReadUrl": "FANFARE_DATABASE_READ_URL",
+    "cacheUrl": "FANFARE_CACHE_URL",
+    "adminToken": "FANFARE_ADMIN_TOKEN",
+    "proxy": "FANFARE_PROXY",
+}
+# What a role is given where there is one.
+GIVEN = {
+    "worker": {"FANFARE_PROXY"},
+    "api": {"FANFARE_DATABASE_READ_URL", "FANFARE_CACHE_URL", "FANFARE_ADMIN_TOKEN"},
+}
 
 # How names end that are not for everybody's eyes.
 SECRET = ("URL", "TOKEN", "PROXY", "HEADERS", "PASSWORD")
@@ -45,6 +63,8 @@ def check(rendered, command, container):
     queue = any(rendered.values[role]["enabled"] for role in ("scheduler", "worker"))
     if command == "doctor" and ("FANFARE_REDIS_URL" in names) != queue:
         yield "it looks at a queue that this release does not use, or not at its own"
+    yield from secrets(rendered.values, command, container)
+    yield from settings(rendered.values, command, container)
     allowed = references(rendered.values)
     for variable in container.get("env", []):
         name, source = variable["name"], variable.get("valueFrom", {}).get("secretKeyRef")
@@ -53,6 +73,37 @@ def check(rendered, command, container):
         secret = name.startswith("FANFARE_") and name.endswith(SECRET) or name.endswith("_HEADERS")
         if secret and not source:
             yield f"{name} is a secret, and stands there as it is"
+
+
+def secrets(values, command, container):
+    """Each comes from where values say, if they say so."""
+    for variable in container.get("env", []):
+        name, source = variable["name"], variable.get("valueFrom", {}).get("secretKeyRef")
+        value = next((value for value, its in SECRETS.items() if its == name), None)
+        if command == "migrate" and name == "FANFARE_DATABASE_URL" and values["secrets"]["migrateDatabaseUrl"]["key"]:
+            value = "migrateDatabaseUrl"
+        if value and source:
+            wanted = values["secrets"][value]
+            if (source["name"], source["key"]) != (wanted["name"] or values["secrets"]["name"], wanted["key"]):
+                yield f"{name} is not what secrets.{value} names"
+    for value, name in SECRETS.items():
+        given = [n for n in GIVEN.get(command, ()) if n == name and values["secrets"][value]["key"]]
+        if given and name not in [variable["name"] for variable in container["env"]]:
+            yield f"it lacks {name}, which secrets.{value} names"
+
+
+def settings(values, command, container):
+    """Each is as values say, a role's own before those of all."""
+    if command not in ROLES:
+        return
+    wanted = {**values["config"], **values[command]["config"]}
+    found = environment(container)
+    for name, value in wanted.items():
+        if found.get(name) != str(value):
+            yield f"{name} is {found.get(name)}, and values say {value}"
+    own = [name for name in found if name.startswith("FANFARE_") and name not in SECRETS.values()]
+    for name in sorted(set(own) - wanted.keys() - FIXED):
+        yield f"{name} is set, and no value says so"
 
 
 def references(values):

@@ -47,7 +47,7 @@ impl Apis {
         let address = |last| Ipv4Addr::new(127, second, third, last);
         let addresses = [11, 12].map(|last| SocketAddr::from((address(last), port)));
         let mut apis = Self {
-            names: Names::serve(&addresses.map(|at| v4(at))).await,
+            names: Names::serve(&addresses.map(v4)).await,
             world,
             feeds,
             addresses,

@@ -211,7 +211,11 @@ async fn a_job_that_one_release_pushes_while_the_other_holds_it_gets_one_more_tu
     );
     first.exchange(0, &[(&taken[0], "done")]).await;
     eventually("the job waits", || async {
-        queue.producer().depth().await.is_ok_and(|depth| depth.waiting == 1)
+        queue
+            .producer()
+            .depth()
+            .await
+            .is_ok_and(|depth| depth.waiting == 1)
     })
     .await;
     let (worker, mut seen) = worker(&world, 1).await;
