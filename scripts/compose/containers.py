@@ -113,6 +113,10 @@ def check_mounts(model, name, service, say):
     for entry in service.get("tmpfs", []):
         if "size=" not in entry:
             say(f"{entry} may take all of the memory")
+        # The image's folder may be root's, and its mode wins. Those of users that go by name are their own.
+        user = re.match(r"\d+", str(service.get("user", "")))
+        if user and not entry.startswith("/tmp:") and f"uid={user[0]}," not in entry:
+            say(f"{entry} may belong to root")
     disks = {mount["target"] for mount in service.get("volumes", []) if mount["type"] == "volume"}
     if name in ("worker", "api", "nginx") and "/tmp" not in disks:
         say("its /tmp is not on a disk")

@@ -2,6 +2,7 @@
 
 COMPOSE = "deploy/compose.yaml"
 WATCH = "deploy/compose/observability.yaml"
+TLS = "deploy/compose/tls.yaml"
 EXAMPLE = "deploy/compose/env.example"
 PROMETHEUS = "deploy/prometheus/prometheus.yaml"
 SERVERS = "deploy/prometheus/servers.yaml"
@@ -47,6 +48,7 @@ MUTATIONS = [
     (WATCH, r'source: "\$\{DOCKER_CONTAINERS[^}]*\}"', "source: /var/run/docker.sock", "logs: it has Docker's socket"),
     (COMPOSE, r"- worker-tmp:/tmp", "- worker-tmp:/data", "worker: its /tmp is not on a disk"),
     (COMPOSE, r"mode=1777,size=64m", "mode=1777", "may take all of the memory"),
+    (COMPOSE, r"uid=101,gid=101,", "mode=1777,", "may belong to root"),
     (COMPOSE, r"FANFARE_DRAIN: 20s", "FANFARE_DRAINS: 20s", "there is no setting FANFARE_DRAINS"),
     (COMPOSE, r"\$\{WORKERS:-2\}", "${WORKER_COUNT:-2}", "does not tell of WORKER_COUNT"),
     (EXAMPLE, r"^#API_MEMORY=1g", "#API_MEMORY=2g", "another default of API_MEMORY"),
@@ -81,6 +83,10 @@ MUTATIONS = [
     ("deploy/redis/queue.conf", r"noeviction", "allkeys-lru", "redis: maxmemory-policy is allkeys-lru"),
     ("deploy/redis/queue.conf", r'^save ""', "save 60 1000", "redis: save is 60 1000"),
     ("deploy/redis/queue.conf", r"^maxmemory 256mb", "maxmemory 500mb", "redis: its maxmemory"),
+    # what TLS adds
+    (TLS, r"LISTEN_TLS:-127\.0\.0\.1:8443", "LISTEN_TLS:-0.0.0.0:8443", "not to this machine alone"),
+    (TLS, r"/run/secrets/fanfare\.key", "/run/secrets/key", "/run/secrets/fanfare.key is not mounted"),
+    (TLS, r"\./nginx/tls\.conf", "./nginx/server.conf", "nginx does not read tls.conf"),
     # what is watched
     (PROMETHEUS, r"job_name: fanfare-worker", "job_name: worker", "the job for worker is called worker"),
     (PROMETHEUS, r"names: \[api\], type: A, port: 9464", "names: [api], type: A, port: 8080", "the job fanfare-api asks port 8080"),

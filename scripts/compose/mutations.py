@@ -15,11 +15,10 @@ import simulated
 import watching
 import wiring
 from faults import MUTATIONS
-from model import FILES, PLAIN, WHOLE, Model, Refused
+from model import Model, Refused
 
-# What Compose has to read anew when it has changed.
-READ_BY_COMPOSE = (*FILES, "deploy/compose/env.example")
-PARTS = ("deploy", "docs/OPERATIONS.md", ".env.example")
+FOLDERS = ("collector", "compose", "grafana", "loki", "nginx", "postgres", "prometheus", "redis", "tempo")
+PARTS = ("deploy/compose.yaml", "docs/OPERATIONS.md", ".env.example", *(f"deploy/{folder}" for folder in FOLDERS))
 
 
 def faults(model):
@@ -60,15 +59,15 @@ def unseen(whole, file, pattern, replacement, expected):
         if not count:
             return f"{file}: there is no `{pattern}` any more to be broken"
         broken.write_text(text)
-        found = broken_faults(copy, None if file in READ_BY_COMPOSE else whole)
+        found = broken_faults(copy, whole, file)
     if any(expected in fault for fault in found):
         return None
     return f"{file}: `{pattern}` can be `{replacement}`; found was {found or 'nothing'}"
 
 
-def broken_faults(copy, known):
+def broken_faults(copy, whole, file):
     try:
-        return faults(Model(copy, (PLAIN, WHOLE), known))
+        return faults(Model(copy, whole, file))
     except Refused as refused:
         return [str(refused)]
 

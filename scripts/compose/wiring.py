@@ -40,6 +40,7 @@ def check(model, say):
     check_times(model, say)
     check_postgres(model, say)
     check_redis(model, say)
+    check_tls(model, say)
 
 
 def check_services(model, say):
@@ -164,3 +165,23 @@ def check_redis(model, say):
             say(f"{role}: it has another Redis")
     if "FANFARE_REDIS_URL" in model.services["api"]["environment"]:
         say("api: it has nothing to do with the queue")
+
+
+def check_tls(model, say):
+    service, plain = model.encrypted["nginx"], model.plain["nginx"]
+    ports = {port["target"] for port in service["ports"]}
+    if ports != {8080, 8443} or any(port.get("host_ip") != "127.0.0.1" for port in service["ports"]):
+        say(f"tls.yaml: nginx publishes {ports}, or not to this machine alone")
+    mounts = {mount["target"]: mount for mount in service["volumes"]}
+    text = (model.deploy / "nginx/tls.conf").read_text()
+    for place in re.findall(r"ssl_certificate(?:_key)? +([^;]+);", text):
+        if not mounts.pop(place, {}).get("read_only"):
+            say(f"tls.yaml: {place} is not mounted, or can be written")
+    conf = mounts.pop("/etc/nginx/server.conf", {})
+    if conf.get("source") != str(model.deploy / "nginx/tls.conf"):
+        say("tls.yaml: nginx does not read tls.conf")
+    if "listen 8443 ssl" not in text or set(mounts) != {mount["target"] for mount in plain["volumes"]}:
+        say("tls.yaml: it changes more than it should")
+    changed = {key for key in service if service[key] != plain.get(key)} - {"ports", "volumes"}
+    if changed:
+        say(f"tls.yaml: it changes {', '.join(sorted(changed))}")

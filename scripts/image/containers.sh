@@ -4,7 +4,7 @@
 
 declare -A ports=() # that a role answers at
 
-docker() { "$docker" "$@"; }
+docker() { command "$docker" "$@"; }
 
 # start ROLE MEMORY [DOCKER ARGUMENT…] -- COMMAND…: in the machine's network, where the servers are on loopback.
 start() {

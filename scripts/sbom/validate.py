@@ -1,7 +1,7 @@
 """Holds bills of materials against CycloneDX's own schema and what must be true of ours, and then breaks one thing at
 a time to see that it is found.
 
-    validate.py ROOT BILL…   prints the faults, and ends with 1 if there are any
+    validate.py ROOT NOTICES BILL…   prints the faults, and ends with 1 if there are any
 """
 
 import copy
@@ -33,13 +33,17 @@ BROUGHT = {"sqlite", "zstd", "mimalloc", "swagger-ui", "tzdata"}
 
 
 def main():
-    root, *bills = map(Path, sys.argv[1:])
+    root, notices, *bills = map(Path, sys.argv[1:])
+    notices = notices.read_text()
     for bill in bills:
         document = json.loads(bill.read_text())
-        found = [*refused(document), *faults(document), *unlisted(root, document)] or [*unseen(document)]
+        found = [*refused(document), *faults(document), *unlisted(root, document), *unnoticed(notices, document)]
+        found = found or [*unseen(document), *unseen_notices(notices, document)]
         if found:
             sys.exit("\n".join(f"{bill.name}: {fault}" for fault in found))
-        print(f"{bill.name}: {len(document['components'])} crates; {len(MUTATIONS)} broken copies, all found")
+        print(
+            f"{bill.name}: {len(document['components'])} crates; {len(MUTATIONS) + len(TEXTS) + 1} broken copies, all found"
+        )
 
 
 def refused(document):
@@ -115,6 +119,15 @@ def binary_for(root, target):
     return None
 
 
+def unnoticed(notices, document):
+    for component in document["components"]:
+        if "purl" in component and f"\n{component['name']} {component['version']}  " not in notices:
+            yield f"licences do not tell of `{component['name']}`"
+    for text in TEXTS:
+        if text not in notices:
+            yield f"licences lack a text: `{text}`"
+
+
 def component(document, name):
     return next(component for component in document["components"] if component["name"] == name)
 
@@ -140,6 +153,16 @@ MUTATIONS = [
     (lambda d: [edge["dependsOn"].clear() for edge in d["dependencies"]], "nothing leads to"),
     (lambda d: component(d, "tokio").update(description="from file:///home/me"), "names a folder"),
 ]
+
+
+# Of a crate, of C that a crate brings along, and of data.
+TEXTS = ("Copyright (c) Tokio Contributors", "Copyright (c) Meta Platforms", "Community Data License Agreement")
+
+
+def unseen_notices(notices, document):
+    for text in ("\ntokio ", *TEXTS):
+        if text not in notices or not [*unnoticed(notices.replace(text, ""), document)]:
+            yield f"licences may lack `{text.strip()}`"
 
 
 def unseen(document):

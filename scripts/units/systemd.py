@@ -19,9 +19,7 @@ def faults(root, names):
         install(root, folder)
         loaded = [name.replace("@.", "@1.") for name in names]
         yield from verify(folder, loaded)
-        for name in loaded:
-            if name.endswith(".service"):
-                yield from exposure(folder, name)
+        yield from exposures(folder, [name for name in loaded if name.endswith(".service")])
 
 
 def install(root, folder):
@@ -46,13 +44,14 @@ def verify(folder, names):
     return [f"systemd: {line}" for line in said]
 
 
-def exposure(folder, name):
-    done = analyze("security", "--offline=true", "--no-pager", f"--root={folder}", name)
-    found = re.search(r"exposure level for \S+: ([\d.]+)", done.stdout)
-    if not found:
-        yield f"{name}: systemd can't judge it: {(done.stderr or done.stdout).strip()}"
-    elif float(found[1]) > EXPOSURE:
-        yield f"{name}: its exposure is {found[1]}, above {EXPOSURE}"
+def exposures(folder, names):
+    done = analyze("security", "--offline=true", "--no-pager", f"--root={folder}", *names)
+    found = dict(re.findall(r"exposure level for (\S+): ([\d.]+)", done.stdout))
+    for name in names:
+        if name not in found:
+            yield f"{name}: systemd can't judge it: {done.stderr.strip()}"
+        elif float(found[name]) > EXPOSURE:
+            yield f"{name}: its exposure is {found[name]}, above {EXPOSURE}"
 
 
 def analyze(*arguments):

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use sea_orm::sqlx::postgres::PgConnectOptions;
-use sea_orm::sqlx::{self, Connection, PgConnection};
+use sea_orm::sqlx::{self, Connection, PgConnection, Row};
 
 use crate::DatabaseUrl;
 
@@ -102,8 +102,7 @@ pub async fn knock(url: &DatabaseUrl, within: Duration) -> Result<Door, Knock> {
 }
 
 async fn enter(url: &DatabaseUrl) -> Result<Door, sqlx::Error> {
-    // A pooler takes prepared statements of its clients apart only in newer versions.
-    let options = options(url)?.statement_cache_capacity(0);
+    let options = options(url)?;
     let mut one = PgConnection::connect_with(&options).await?;
     let mut other = PgConnection::connect_with(&options).await?;
     // A pooler gives out the session first that came back last.
@@ -117,9 +116,11 @@ async fn enter(url: &DatabaseUrl) -> Result<Door, sqlx::Error> {
 }
 
 async fn session(connection: &mut PgConnection) -> Result<i32, sqlx::Error> {
-    sqlx::query_scalar("SELECT pg_backend_pid()")
+    // As plain text: behind a pooler, prepared statements of several clients may meet in one session.
+    let row = sqlx::raw_sql("SELECT pg_backend_pid()")
         .fetch_one(connection)
-        .await
+        .await?;
+    row.try_get(0)
 }
 
 /// By SQLSTATE (PostgreSQL, appendix A), since messages are translated.

@@ -311,6 +311,8 @@ async fn what_must_not_be_kept_is_not() {
             for _ in 0..2 {
                 let answer = edge.client.get(path).await;
                 assert_ne!(answer.edge(), Some("hit"), "{path}");
+                let direct = apis.client(0).get(path).await;
+                assert_eq!(essence(&answer), essence(&direct), "{path}");
             }
         }
         assert_eq!(edge.files("fanfare-cache"), []);

@@ -60,6 +60,13 @@ impl Conf {
         folder.join("nginx.conf")
     }
 
+    pub(crate) fn has_tls(&self) -> bool {
+        let serves = |(name, text): &(String, String)| {
+            name == "server.conf" && text.contains("ssl_certificate")
+        };
+        self.0.iter().any(serves)
+    }
+
     fn file(&mut self, name: &str) -> &mut String {
         let found = self.0.iter_mut().find(|(file, _)| file == name);
         &mut found.unwrap_or_else(|| panic!("there is no {name}")).1

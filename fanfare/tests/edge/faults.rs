@@ -6,7 +6,7 @@ use crate::closed::closed;
 use crate::conf::Conf;
 use crate::limits::counted;
 use crate::nginx::{Edge, Program, programs};
-use crate::outage::{cut_off, unsure};
+use crate::outage::{answered_on, cut_off, kept_alone, unsure};
 use crate::rolling::{SETTINGS, lost};
 
 /// The first nginx that there is: a check that finds a fault with one finds it with the other.
@@ -116,6 +116,18 @@ async fn faults_in_how_long_and_for_whom_something_is_kept_are_found() {
     // For a second it is 0, and kept for one.
     let edge = edge(keeping).await;
     assert!(unsure(&edge, known).await.is_err());
+}
+
+#[tokio::test]
+async fn an_outage_of_the_database_that_is_passed_on_is_found() {
+    let Some(program) = program().await else {
+        return;
+    };
+    let mut apis = Apis::start(&[AT_ONCE]).await;
+    let handed_on = shipped().with("routes.conf", "error_page 503 =        @kept;", "");
+    let edge = Edge::start(&program, &apis, handed_on).await;
+    kept_alone(&mut apis, &edge).await;
+    assert!(answered_on(&edge).await.is_err());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -7,6 +7,7 @@
 
 mod apis;
 mod caching;
+mod checked;
 mod client;
 mod closed;
 mod conf;

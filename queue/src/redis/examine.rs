@@ -54,7 +54,7 @@ impl RedisUrl {
 pub struct Examined {
     /// What `INFO` tells, by its names.
     pub info: BTreeMap<String, String>,
-    /// Our clock when it was asked for that.
+    /// Our clock in the middle of the way of that question and its answer.
     pub asked_at: SystemTime,
     /// The quickest of a few answers.
     pub round_trip: Duration,
@@ -117,7 +117,7 @@ async fn look(url: &RedisUrl, part: Part<'_>, within: Duration) -> Result<Examin
     let limits = AsyncConnectionConfig::new()
         .set_connection_timeout(Some(within))
         .set_response_timeout(Some(within));
-    let failed = |command| move |error| failure(command, error);
+    let failed = |command| move |error| failure(command, error, within);
     let client = Client::open(url.connection_info()).map_err(failed("HELLO"))?;
     let mut connection = client
         .get_multiplexed_async_connection_with_config(&limits)
@@ -125,21 +125,25 @@ async fn look(url: &RedisUrl, part: Part<'_>, within: Duration) -> Result<Examin
         .map_err(failed("AUTH"))?;
     let mut ask = async |command: &'static str| -> Result<Duration, ExamineError> {
         let begun = Instant::now();
-        redis::cmd(command)
-            .query_async::<redis::Value>(&mut connection)
-            .await
-            .map_err(failed(command))?;
-        Ok(begun.elapsed())
+        let asked = redis::cmd(command);
+        match asked.query_async::<redis::Value>(&mut connection).await {
+            // What it is at stands in `INFO`, too, which it answers meanwhile.
+            Err(error) if !matches!(error.code(), Some("LOADING" | "MASTERDOWN")) => {
+                Err(failure(command, error, within))
+            }
+            _ => Ok(begun.elapsed()),
+        }
     };
     let mut round_trip = ask("PING").await?;
     for _ in 0..3 {
         round_trip = round_trip.min(ask("PING").await?);
     }
-    let asked_at = SystemTime::now() + round_trip / 2;
+    let (begun, before) = (Instant::now(), SystemTime::now());
     let info: String = redis::cmd("INFO")
         .query_async(&mut connection)
         .await
         .map_err(failed("INFO"))?;
+    let asked_at = before + begun.elapsed() / 2;
     let user = redis::cmd("ACL")
         .arg("WHOAMI")
         .query_async(&mut connection)
@@ -162,11 +166,12 @@ async fn look(url: &RedisUrl, part: Part<'_>, within: Duration) -> Result<Examin
     })
 }
 
-fn failure(command: &'static str, error: RedisError) -> ExamineError {
+fn failure(command: &'static str, error: RedisError, within: Duration) -> ExamineError {
     match error.code() {
         Some("WRONGPASS") => ExamineError::Credentials,
         Some("NOAUTH") => ExamineError::NoCredentials,
         Some("NOPERM") => ExamineError::NotAllowed { command },
+        _ if error.is_timeout() => ExamineError::Silent(within),
         _ if error.kind() == redis::ErrorKind::AuthenticationFailed => ExamineError::Credentials,
         _ => ExamineError::Failed(error),
     }

@@ -4,6 +4,7 @@ mod door;
 mod rights;
 mod server;
 mod settings;
+mod upkeep;
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -86,7 +87,7 @@ pub(super) async fn enter(
     match asked::identity(&db.write).await {
         Ok(identity) => Some((db, identity)),
         Err(error) => {
-            found.push(not_told("server", &error));
+            found.push(door::no_session(group, setting, &error.to_string()));
             db.close().await;
             None
         }
@@ -101,29 +102,29 @@ async fn look_at(db: &Database, identity: &Identity, options: &Doctor) -> Vec<Fi
     }
     match asked::sessions(&db.write).await {
         Ok(sessions) => {
-            let needed = i64::from(options.database.database_connections) + server::BESIDES_POOL;
-            found.push(server::judge_sessions(&sessions, needed));
+            let needed = i64::from(options.database.database_connections) + upkeep::BESIDES_POOL;
+            found.push(upkeep::judge_sessions(&sessions, needed));
         }
         Err(error) => found.push(not_told("connections", &error)),
     }
     match asked::upkeep(&db.write).await {
-        Ok(upkeep) => found.extend(server::judge_upkeep(&upkeep)),
+        Ok(told) => found.extend(upkeep::judge_upkeep(&told)),
         Err(error) => found.push(not_told("upkeep", &error)),
     }
     match asked::invalid_indexes(&db.write).await {
-        Ok(indexes) => found.extend(server::judge_indexes(&indexes)),
+        Ok(indexes) => found.extend(upkeep::judge_indexes(&indexes)),
         Err(error) => found.push(not_told("indexes", &error)),
     }
     if !identity.in_recovery {
         match asked::slots(&db.write).await {
-            Ok(slots) => found.extend(server::judge_slots(&slots)),
+            Ok(slots) => found.extend(upkeep::judge_slots(&slots)),
             Err(error) => found.push(not_told("replication slots", &error)),
         }
     }
     match timed(db).await {
         Ok((server, here, round_trip)) => {
             found.push(clock::judge(GROUP, server, here));
-            found.push(server::judge_round_trip(round_trip));
+            found.push(upkeep::judge_round_trip(round_trip));
         }
         Err(error) => found.push(not_told("clock", &error)),
     }

@@ -1,6 +1,7 @@
 //! What listens at our own addresses, asked as `fanfare healthcheck` asks it.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use tokio::net::TcpStream;
 
@@ -10,6 +11,7 @@ use crate::command::healthcheck::{probe, reachable};
 use crate::listen::listen;
 
 const GROUP: Group = Group::Process;
+const CONNECTED_WITHIN: Duration = Duration::from_secs(2);
 
 /// Looks at both addresses.
 pub(super) async fn look(options: &Doctor, found: &mut Vec<Finding>) {
@@ -23,13 +25,15 @@ async fn at(setting: &'static str, address: SocketAddr) -> Vec<Finding> {
     if address.port() == 0 {
         return vec![GROUP.note(setting, "any free port: nobody knows it before the start")];
     }
-    // Nobody there answers at once, on a machine of one's own.
-    if TcpStream::connect(reachable(address)).await.is_err() {
-        return vec![judge_free(
-            setting,
-            address,
-            listen(address, "").await.map(drop),
-        )];
+    // Where nobody listens, a machine of one's own says so at once.
+    let connected = TcpStream::connect(reachable(address));
+    match tokio::time::timeout(CONNECTED_WITHIN, connected).await {
+        Ok(Ok(_)) => {}
+        Ok(Err(_)) => {
+            let free = listen(address, "").await.map(drop);
+            return vec![judge_free(setting, address, free)];
+        }
+        Err(_) => return vec![not_ours(setting, address, "it takes no connection")],
     }
     let (healthy, ready) = tokio::join!(probe(address, "/healthz"), probe(address, "/readyz"));
     judge(setting, address, healthy, ready)

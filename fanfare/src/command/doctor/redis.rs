@@ -41,7 +41,8 @@ pub(super) async fn look(options: &Doctor, found: &mut Vec<Finding>) -> bool {
 
 /// Goes there, and finds out what it is.
 async fn enter(subject: &Subject<'_>, found: &mut Vec<Finding>) -> Option<(Examined, bool)> {
-    let mut here = false;
+    // A socket is on this machine.
+    let mut here = true;
     if let RedisPlace::Tcp(host, port) = subject.url.place() {
         match reach::reach(subject.group, &host, port, subject.setting).await {
             Ok((address, finding)) => {

@@ -214,6 +214,14 @@ async fn locked() -> (PostgresServer, tempfile::TempDir) {
     psql.args(["--command", "CREATE DATABASE other OWNER locked"]);
     psql.env("PATH", programs());
     ended(psql).await.well();
+    // What only a superuser may make, and so restore. Not every server has it.
+    let mut psql = Command::new("psql");
+    let fanfare = format!("{}fanfare", server.url().strip_suffix("postgres").unwrap());
+    psql.args(["--no-psqlrc", "--quiet", "--dbname", &fanfare]);
+    psql.args(["--command", "CREATE EXTENSION pg_stat_statements"]);
+    psql.args(["--command", "COMMENT ON SCHEMA public IS 'of Fanfare'"]);
+    psql.env("PATH", programs());
+    ended(psql).await;
     (server, folder)
 }
 

@@ -43,6 +43,8 @@ async fn a_database_that_fails_is_told_without_its_password() {
             ("migrate", "FANFARE_DATABASE_URL"),
             ("api", "FANFARE_DATABASE_URL"),
             ("provider list", "FANFARE_DATABASE_READ_URL"),
+            ("doctor", "FANFARE_DATABASE_URL"),
+            ("doctor", "FANFARE_DATABASE_READ_URL"),
         ]
         .map(|(role, variable)| (url, role, variable))
     });
@@ -87,10 +89,12 @@ async fn a_redis_that_fails_is_told_without_its_password() {
         format!("redis://:{PASSWORD}@{host}/?protocol={PASSWORD}"),
     ]);
     let mut told = Told::default();
-    let starts = urls.iter().map(|url| {
-        let mut command = world.command(&["worker", "--log", "trace"]);
-        command.env("FANFARE_REDIS_URL", url);
-        async move { ended(command).await }
+    let starts = urls.iter().flat_map(|url| {
+        ["worker", "doctor"].map(|role| {
+            let mut command = world.command(&[role, "--log", "trace"]);
+            command.env("FANFARE_REDIS_URL", url);
+            async move { ended(command).await }
+        })
     });
     for refused in futures::future::join_all(starts).await {
         assert_ne!(refused.code, Some(0), "{refused:?}");

@@ -42,7 +42,11 @@ pub(super) fn judge(group: Group, setting: &str, url: &DatabaseUrl, knock: &Knoc
         }
         Obstacle::Other => format!("see the server's log, and correct {setting}"),
     };
-    group.error(CHECK, format!("refused: {}", knock.reason), fix)
+    let found = match knock.obstacle {
+        Obstacle::NoAnswer => knock.reason.clone(),
+        _ => format!("refused: {}", knock.reason),
+    };
+    group.error(CHECK, found, fix)
 }
 
 /// The plain way in was open, and that with our start-up options is not.
@@ -53,16 +57,23 @@ pub(super) fn judge_session(group: Group, setting: &str, error: &ConnectError) -
             format!("PostgreSQL {version}: 15 or newer is needed"),
             "upgrade the server (`pg_upgrade`), or move to a newer one by `pg_dump` and `pg_restore`",
         ),
-        error => group.error(
-            CHECK,
-            format!("it takes connections, but not with our limits as start-up options: {error}"),
-            format!(
-                "a pooler is between: let it pass them unseen (PgBouncer: ignore_startup_parameters = options) \
-                 and set them on the role, see \"PgBouncer\" in docs/OPERATIONS.md; or lead {setting} \
-                 around it"
-            ),
-        ),
+        ConnectError::Refused { reason, .. } => no_session(group, setting, reason),
+        error => no_session(group, setting, &error.to_string()),
     }
+}
+
+/// Sessions are not such as roles need.
+pub(super) fn no_session(group: Group, setting: &str, why: &str) -> Finding {
+    group.error(
+        "session",
+        format!("none works as roles open it, with limits as start-up options and with prepared statements: {why}"),
+        format!(
+            "a pooler is between: let it pass start-up options unseen (PgBouncer: ignore_startup_parameters = \
+             options), set our limits on the role, and let it know prepared statements (PgBouncer 1.21 or newer, \
+             max_prepared_statements = 200) or give sessions out by the session (pool_mode = session); or lead \
+             {setting} around it"
+        ),
+    )
 }
 
 /// A pooler that gives sessions out by the transaction, if one was seen.
