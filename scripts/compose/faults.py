@@ -48,7 +48,7 @@ MUTATIONS = [
     (WATCH, r'source: "\$\{DOCKER_CONTAINERS[^}]*\}"', "source: /var/run/docker.sock", "logs: it has Docker's socket"),
     (COMPOSE, r"- worker-tmp:/tmp", "- worker-tmp:/data", "worker: its /tmp is not on a disk"),
     (COMPOSE, r"mode=1777,size=64m", "mode=1777", "may take all of the memory"),
-    (COMPOSE, r"uid=101,gid=101,", "mode=1777,", "may belong to root"),
+    (COMPOSE, r"networks: \[front, outside\]", 'tmpfs: ["/x:size=1m"]\n    networks: [front, outside]', "may belong to root"),
     (COMPOSE, r"FANFARE_DRAIN: 20s", "FANFARE_DRAINS: 20s", "there is no setting FANFARE_DRAINS"),
     (COMPOSE, r"\$\{WORKERS:-2\}", "${WORKER_COUNT:-2}", "does not tell of WORKER_COUNT"),
     (EXAMPLE, r"^#API_MEMORY=1g", "#API_MEMORY=2g", "another default of API_MEMORY"),
