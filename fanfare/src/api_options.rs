@@ -12,6 +12,7 @@ use clap::Args;
 use queue::RedisUrl;
 
 use crate::options::ListenOptions;
+use crate::refuse::Contradiction;
 
 #[derive(Debug, Args)]
 pub(crate) struct ApiOptions {
@@ -181,10 +182,11 @@ impl ApiOptions {
     pub(crate) fn config(&self, connections: usize) -> anyhow::Result<api::Config> {
         let (access, cache, bounds) = (&self.access, &self.cache, &self.bounds);
         if access.rate_burst.is_some() && access.rate_limit.is_none() {
-            bail!(
+            bail!(Contradiction(
                 "a burst needs a rate: set FANFARE_RATE_LIMIT as well, or leave FANFARE_RATE_BURST \
                  out"
-            );
+                .to_owned()
+            ));
         }
         let burst = access.rate_burst.and_then(NonZeroU32::new);
         Ok(api::Config {

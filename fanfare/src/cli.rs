@@ -363,7 +363,7 @@ const DOCTOR_ENDS: &str = "\
 Exit codes:
   0  there is no error
   1  there is one, or with --strict a warning
-  2  a setting can't be understood, or they make no sense together";
+  2  a setting can't be understood";
 
 /// It takes what the roles take, so that it can be run with their environment.
 #[derive(Debug, Args)]

@@ -55,7 +55,10 @@ async fn run() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             show::error(&error);
-            ExitCode::FAILURE
+            match error.is::<refuse::Contradiction>() {
+                true => ExitCode::from(2),
+                false => ExitCode::FAILURE,
+            }
         }
     }
 }

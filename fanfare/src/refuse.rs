@@ -9,6 +9,19 @@ use clap::error::{ContextKind, ContextValue};
 use crate::cli::Cli;
 use crate::show;
 
+/// Settings of which each can be understood, and which make no sense together. Like what can't be
+/// understood, they end the process with 2: another start would end the same way.
+#[derive(Debug)]
+pub(crate) struct Contradiction(pub(crate) String);
+
+impl std::fmt::Display for Contradiction {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Contradiction {}
+
 /// Ends the process with what clap has to say: help, or what is wrong with the arguments.
 pub(crate) fn refuse(error: &clap::Error) -> ! {
     let Some(reason) = invalid_value(error) else {

@@ -8,6 +8,7 @@ use migration::Status;
 use queue::{Queue, QueueConfig};
 
 use crate::options::{DatabaseOptions, QueueOptions};
+use crate::refuse::Contradiction;
 
 /// Connects for a process that runs roles.
 pub(crate) async fn database_for_roles(
@@ -91,17 +92,17 @@ pub(crate) async fn shared_queue(
     role: &str,
 ) -> anyhow::Result<Queue> {
     if options.redis_url.is_none() {
-        bail!(
+        bail!(Contradiction(format!(
             "a {role} on its own needs Redis: set FANFARE_REDIS_URL, such as redis://127.0.0.1:6379, \
              or run every role in one process with `fanfare all`"
-        );
+        )));
     }
     if database.database_url.kind() == Kind::Sqlite {
-        bail!(
+        bail!(Contradiction(format!(
             "a {role} on its own needs PostgreSQL: set FANFARE_DATABASE_URL, such as \
              postgres://user:password@host:5432/fanfare, or run every role in one process with \
              `fanfare all`"
-        );
+        )));
     }
     queue(options).await
 }

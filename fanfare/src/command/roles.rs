@@ -17,6 +17,7 @@ use worker::fetch;
 use crate::cli::{All, Api, Scheduler, Worker};
 use crate::listen::listen;
 use crate::options::{FetchOptions, LeaseOptions, ObserveOptions, SchedulerOptions, WorkerOptions};
+use crate::refuse::Contradiction;
 use crate::{measure, observe, show, start, stop};
 
 /// How long the API's connections may take to end, once its requests have.
@@ -167,12 +168,12 @@ impl Roles {
 /// A scheduler that looks less often could not tell a silent worker from its own absence.
 pub(crate) fn check_tick(scheduler: &SchedulerOptions, lease: &LeaseOptions) -> anyhow::Result<()> {
     if scheduler.tick > lease.lease / 4 {
-        bail!(
+        bail!(Contradiction(format!(
             "a tick of {} is too long for a lease of {}: FANFARE_TICK must be at most a quarter of \
              FANFARE_LEASE",
             humantime::format_duration(scheduler.tick),
             humantime::format_duration(lease.lease)
-        );
+        )));
     }
     Ok(())
 }

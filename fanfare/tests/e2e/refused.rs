@@ -30,6 +30,7 @@ async fn a_role_on_its_own_asks_for_redis() {
         let database = ("FANFARE_DATABASE_URL", NO_DATABASE);
         let refused = start(role, &[database]).await;
         refused.refused(&[role, "needs Redis", "FANFARE_REDIS_URL", "fanfare all"]);
+        assert_eq!(refused.code, Some(2), "{refused:?}");
     }
 }
 
@@ -46,6 +47,20 @@ async fn a_role_on_its_own_asks_for_postgresql() {
             "fanfare all",
         ];
         refused.refused(&words);
+        assert_eq!(refused.code, Some(2), "{refused:?}");
+    }
+}
+
+#[tokio::test]
+async fn settings_that_contradict_each_other_are_not_worth_another_start() {
+    let database = Database::sqlite().await;
+    let url = ("FANFARE_DATABASE_URL", database.url());
+    let tick = start("all", &[url, ("FANFARE_TICK", "10s")]).await;
+    tick.refused(&["FANFARE_TICK", "a quarter of"]);
+    let burst = start("api", &[url, ("FANFARE_RATE_BURST", "10")]).await;
+    burst.refused(&["a burst needs a rate"]);
+    for refused in [tick, burst] {
+        assert_eq!(refused.code, Some(2), "{refused:?}");
     }
 }
 
@@ -61,6 +76,11 @@ async fn an_unreachable_database_is_named_without_its_password() {
     for refused in [all, api, scheduler, worker] {
         let words = ["no answer", "127.0.0.1:1/fanfare", "check that it runs"];
         refused.refused(&words);
+        assert_eq!(
+            refused.code,
+            Some(1),
+            "a later start may go well: {refused:?}"
+        );
     }
 }
 
