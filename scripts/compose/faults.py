@@ -93,7 +93,7 @@ MUTATIONS = [
     (PROMETHEUS, r'targets: \["redis-exporter:9121"\]', 'targets: ["redis:6379"]', "prometheus asks redis:6379"),
     (PROMETHEUS, r"rule_files: \[alerts\.yaml, ", "rule_files: [", "does not load alerts.yaml"),
     (PROMETHEUS, r"  - job_name: tempo\n.*\n", "", "prometheus does not ask tempo"),
-    (SERVERS, r"#redis\b", "#rediss", "has no section `#rediss`"),
+    (SERVERS, r"#when-redis-is-gone", "#rediss", "has no section `#rediss`"),
     (WATCH, r"networks: \[observe, screens\]", "networks: [screens]", "prometheus does not reach"),
     (WATCH, r"PROMETHEUS_KEEP:-30d", "PROMETHEUS_KEEP:-15d", "it forgets before the 30 days"),
     (EXAMPLE, r"http://collector:4318", "http://collector:4319", "where the collector does not listen"),
