@@ -3,6 +3,7 @@
 mod api_options;
 mod cli;
 mod command;
+mod given;
 mod listen;
 mod measure;
 mod observe;
