@@ -3,6 +3,7 @@
 mod api_options;
 mod cli;
 mod command;
+mod given;
 mod listen;
 mod measure;
 mod observe;
@@ -15,9 +16,11 @@ mod start;
 mod stop;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 use mimalloc::MiMalloc;
+use tokio::runtime::Runtime;
 
 use cli::Cli;
 
@@ -30,18 +33,30 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 /// feed that is read, and as many as usual for everything else. They are made when they are needed.
 const BLOCKING_THREADS: usize = 2 * options::MOST_CONCURRENCY as usize + 512;
 
+/// How long a command that is over waits for threads that block.
+const ENDED_WITHIN: Duration = Duration::from_secs(2);
+
 fn main() -> ExitCode {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .max_blocking_threads(BLOCKING_THREADS)
         .build();
     match runtime {
-        Ok(runtime) => runtime.block_on(run()),
+        Ok(runtime) => to_the_end(runtime, run()),
         Err(error) => {
             show::refusal(&format!("can't start: {error}"));
             ExitCode::FAILURE
         }
     }
+}
+
+/// Runs a command. A runtime that is dropped would wait for threads that block, and some may for minutes
+/// or for ever: to resolve a name while no resolver answers, to read a file whose server is away. The
+/// command has given up on them before its end, and nothing is left in them that must be done.
+fn to_the_end(runtime: Runtime, command: impl Future<Output = ExitCode>) -> ExitCode {
+    let code = runtime.block_on(command);
+    runtime.shutdown_timeout(ENDED_WITHIN);
+    code
 }
 
 async fn run() -> ExitCode {
@@ -60,5 +75,30 @@ async fn run() -> ExitCode {
                 false => ExitCode::FAILURE,
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[test]
+    fn a_command_ends_although_a_thread_still_blocks() {
+        let runtime = tokio::runtime::Builder::new_multi_thread().build().unwrap();
+        let (free, freed) = mpsc::channel::<()>();
+        let code = to_the_end(runtime, async {
+            let (begun, has_begun) = tokio::sync::oneshot::channel();
+            tokio::task::spawn_blocking(move || {
+                begun.send(()).unwrap();
+                freed.recv()
+            });
+            has_begun.await.unwrap();
+            ExitCode::from(7)
+        });
+        assert_eq!(code, ExitCode::from(7));
+        // It was not the thread's end that was waited for.
+        free.send(()).unwrap();
     }
 }

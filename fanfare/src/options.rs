@@ -9,6 +9,8 @@ use entity::{DatabaseUrl, Kind};
 use queue::RedisUrl;
 use worker::fetch::{Networks, Proxy};
 
+use crate::given::ListenGiven;
+
 #[derive(Debug, Args)]
 pub(crate) struct LogOptions {
     /// What is logged: a level, or directives such as info,worker=debug
@@ -266,6 +268,9 @@ pub(crate) struct FetchOptions {
 
 #[derive(Debug, Args)]
 pub(crate) struct ListenOptions {
+    // Before the address, which is taken out of what was read.
+    #[command(flatten)]
+    pub(crate) given: ListenGiven,
     /// The API's address; port 0 picks one
     #[arg(
         long,

@@ -4,6 +4,7 @@
 //! that tries a folder is gone before the next line, Redis is asked what it would take and takes nothing,
 //! and of the database everything is read. All is looked at, whatever fails, and each wait is bounded.
 
+mod blocking;
 mod clock;
 mod finding;
 mod limits;
@@ -48,9 +49,11 @@ pub(crate) async fn run(options: Doctor) -> anyhow::Result<ExitCode> {
 async fn examine(options: &Doctor) -> Vec<Finding> {
     let (mut here, mut stores, mut redis) = (Vec::new(), Vec::new(), Vec::new());
     let (mut processes, mut telemetry) = (Vec::new(), Vec::new());
-    program::look(options, &mut here);
     let (mut database_here, mut redis_here) = (false, false);
     tokio::join!(
+        bounded(Group::Program, &mut here, async |found| {
+            program::look(options, found).await;
+        }),
         bounded(Group::Database, &mut stores, async |found| {
             database_here = database(options, found).await;
         }),

@@ -56,6 +56,8 @@ pub struct Examined {
     pub info: BTreeMap<String, String>,
     /// Our clock in the middle of the way of that question and its answer.
     pub asked_at: SystemTime,
+    /// How long that way took.
+    pub asked_within: Duration,
     /// The quickest of a few answers.
     pub round_trip: Duration,
     /// As whom we speak, if it tells.
@@ -138,12 +140,11 @@ async fn look(url: &RedisUrl, part: Part<'_>, within: Duration) -> Result<Examin
     for _ in 0..3 {
         round_trip = round_trip.min(ask("PING").await?);
     }
-    let (begun, before) = (Instant::now(), SystemTime::now());
-    let info: String = redis::cmd("INFO")
-        .query_async(&mut connection)
-        .await
-        .map_err(failed("INFO"))?;
-    let asked_at = before + begun.elapsed() / 2;
+    let Told {
+        info,
+        asked_at,
+        asked_within,
+    } = told(&mut connection).await.map_err(failed("INFO"))?;
     let user = redis::cmd("ACL")
         .arg("WHOAMI")
         .query_async(&mut connection)
@@ -159,10 +160,41 @@ async fn look(url: &RedisUrl, part: Part<'_>, within: Duration) -> Result<Examin
     Ok(Examined {
         info: fields(&info),
         asked_at,
+        asked_within,
         saves,
         round_trip,
         user,
         refused: refused(&mut connection, &commands(part)).await,
+    })
+}
+
+/// What `INFO` tells, and when.
+struct Told {
+    info: String,
+    asked_at: SystemTime,
+    asked_within: Duration,
+}
+
+/// The quickest of a few answers, whose time is known best.
+async fn told(connection: &mut MultiplexedConnection) -> Result<Told, RedisError> {
+    let mut best = tell(connection).await?;
+    for _ in 0..2 {
+        let told = tell(connection).await?;
+        if told.asked_within < best.asked_within {
+            best = told;
+        }
+    }
+    Ok(best)
+}
+
+async fn tell(connection: &mut MultiplexedConnection) -> Result<Told, RedisError> {
+    let (begun, before) = (Instant::now(), SystemTime::now());
+    let info = redis::cmd("INFO").query_async(connection).await?;
+    let asked_within = begun.elapsed();
+    Ok(Told {
+        info,
+        asked_at: before + asked_within / 2,
+        asked_within,
     })
 }
 

@@ -123,7 +123,7 @@ async fn look_at(db: &Database, identity: &Identity, options: &Doctor) -> Vec<Fi
     }
     match timed(db).await {
         Ok((server, here, round_trip)) => {
-            found.push(clock::judge(GROUP, server, here));
+            found.push(clock::judge(GROUP, server, here, round_trip));
             found.push(upkeep::judge_round_trip(round_trip));
         }
         Err(error) => found.push(not_told("clock", &error)),

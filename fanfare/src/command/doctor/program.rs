@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::finding::{Finding, Group};
 use super::limits::{self, Limits};
-use super::{providers, spool};
+use super::{blocking, providers, spool};
 use crate::cli::Doctor;
 use crate::command::roles;
 use crate::show;
@@ -15,7 +15,7 @@ const GROUP: Group = Group::Program;
 const OTHER_FILES: u64 = 100;
 
 /// Looks at everything that is here and not on the network.
-pub(super) fn look(options: &Doctor, found: &mut Vec<Finding>) {
+pub(super) async fn look(options: &Doctor, found: &mut Vec<Finding>) {
     found.push(version());
     found.push(settings(options));
     let limits = Limits::read();
@@ -23,12 +23,15 @@ pub(super) fn look(options: &Doctor, found: &mut Vec<Finding>) {
     found.extend(memory(limits.memory, memory_needed(options)));
     found.extend(cpus(limits.cpus));
     found.push(time_zones());
-    found.extend(certificates(
-        |name| std::env::var(name).ok(),
-        |path| std::fs::read_dir(path).is_ok() || std::fs::File::open(path).is_ok(),
-    ));
-    found.extend(providers::look(options.scheduler.providers.as_deref()));
-    found.extend(spool::look(options));
+    // Each may lie on a file system that does not answer, and keeps nobody from the others.
+    let (certificates, providers, folders) = tokio::join!(
+        trusted(),
+        providers::look(options.scheduler.providers.as_deref()),
+        spool::look(options),
+    );
+    found.extend(certificates);
+    found.extend(providers);
+    found.extend(folders);
 }
 
 fn version() -> Finding {
@@ -157,6 +160,29 @@ const CERTIFICATES: [&str; 6] = [
     "/etc/ssl/certs",
 ];
 
+/// Variables that lead to others.
+const CERTIFICATES_BY: [&str; 2] = ["SSL_CERT_FILE", "SSL_CERT_DIR"];
+
+async fn trusted() -> Option<Finding> {
+    let variable = |name: &str| std::env::var(name).ok().filter(|path| !path.is_empty());
+    let named = CERTIFICATES_BY.into_iter().find_map(variable);
+    let at = named.as_deref().unwrap_or("/etc");
+    let look = move || certificates(variable, readable);
+    match blocking::look(GROUP, "certificates", at, look).await {
+        Ok(seen) => seen,
+        Err(too_slow) => Some(too_slow),
+    }
+}
+
+/// Whether it is a folder or a file that we may read. Opening a pipe would wait for whoever writes to it.
+fn readable(path: &Path) -> bool {
+    match std::fs::metadata(path) {
+        Ok(about) if about.is_dir() => std::fs::read_dir(path).is_ok(),
+        Ok(about) => about.is_file() && std::fs::File::open(path).is_ok(),
+        Err(_) => false,
+    }
+}
+
 /// Workers believe https providers by them, and exporters https receivers.
 fn certificates(
     variable: impl Fn(&str) -> Option<String>,
@@ -165,7 +191,7 @@ fn certificates(
     if !cfg!(target_os = "linux") {
         return None;
     }
-    for name in ["SSL_CERT_FILE", "SSL_CERT_DIR"] {
+    for name in CERTIFICATES_BY {
         let Some(path) = variable(name).filter(|path| !path.is_empty()) else {
             continue;
         };
@@ -254,5 +280,15 @@ mod tests {
         assert_eq!(look(Some("/mine"), &["/mine"]), State::Ok);
         assert_eq!(look(Some("/mine"), &["/etc/ssl/cert.pem"]), State::Error);
         assert_eq!(look(Some(""), &["/etc/ssl/cert.pem"]), State::Ok);
+    }
+
+    #[test]
+    fn a_pipe_is_not_opened() {
+        let folder = tempfile::tempdir().unwrap();
+        let (pipe, file) = (folder.path().join("pipe"), folder.path().join("file"));
+        providers::tests::make_pipe(&pipe);
+        assert!(!readable(&pipe) && !readable(&file));
+        std::fs::write(&file, "").unwrap();
+        assert!(readable(&file) && readable(folder.path()));
     }
 }

@@ -3,27 +3,38 @@
 use std::io::Read;
 use std::path::Path;
 
-use entity::provider::{Access, Reference};
+use anyhow::bail;
+use entity::provider::{Access, Reference, Spec};
 
+use super::blocking;
 use super::finding::{Finding, Group};
 use crate::command::roles;
 use crate::show;
 
 const GROUP: Group = Group::Program;
+const FILE: &str = "provider file";
 
 /// No secret is longer, see `worker::fetch`.
 const LARGEST: u64 = 64 << 10;
 
 /// Looks at the provider file, if one is given.
-pub(super) fn look(file: Option<&Path>) -> Vec<Finding> {
+pub(super) async fn look(file: Option<&Path>) -> Vec<Finding> {
     let Some(file) = file else {
         return Vec::new();
     };
-    let specs = match roles::read_provider_file(file) {
+    let path = file.to_owned();
+    match blocking::look(GROUP, FILE, file.display(), move || look_at(&path)).await {
+        Ok(found) => found,
+        Err(too_slow) => vec![too_slow],
+    }
+}
+
+fn look_at(file: &Path) -> Vec<Finding> {
+    let specs = match read(file) {
         Ok(specs) => specs,
         Err(error) => {
             return vec![GROUP.error(
-                "provider file",
+                FILE,
                 show::told(&error),
                 format!(
                     "mend it: `fanfare provider apply {} --dry-run` tells what would change; \
@@ -39,7 +50,15 @@ pub(super) fn look(file: Option<&Path>) -> Vec<Finding> {
         show::count(specs.len() as u64, "provider")
     );
     let accesses = specs.iter().map(|spec| (spec.name.as_str(), &spec.access));
-    vec![GROUP.ok("provider file", valid), secrets(GROUP, accesses)]
+    vec![GROUP.ok(FILE, valid), secrets(GROUP, accesses)]
+}
+
+/// Reads it as a role would; but from a pipe a role gets what we would have taken.
+fn read(file: &Path) -> anyhow::Result<Vec<Spec>> {
+    if std::fs::metadata(file).is_ok_and(|about| !about.is_file()) {
+        bail!("{} is not a file", file.display());
+    }
+    roles::read_provider_file(file)
 }
 
 /// Whether everything is there that these providers refer to. Only names are told, never values.
@@ -125,9 +144,15 @@ fn file(path: &Path) -> Result<(), &'static str> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::command::doctor::finding::State;
+
+    /// A pipe that nobody writes to, and that whoever opens it waits at.
+    pub(crate) fn make_pipe(path: &Path) {
+        use rustix::fs::{CWD, FileType, Mode, mknodat};
+        mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    }
 
     fn bearer(reference: Reference) -> Access {
         Access {
@@ -177,22 +202,34 @@ mod tests {
         assert!(finding.found.contains("and 3 more"), "{finding:?}");
     }
 
-    #[test]
-    fn a_provider_file_is_held_against_the_parser_that_applies_it() {
+    #[tokio::test]
+    async fn a_provider_file_is_held_against_the_parser_that_applies_it() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("providers.toml");
-        assert!(look(None).is_empty());
-        assert_eq!(look(Some(&file))[0].state, State::Error);
+        assert!(look(None).await.is_empty());
+        assert_eq!(look(Some(&file)).await[0].state, State::Error);
         std::fs::write(&file, "[[provider]]\nname = \"north\"\n").unwrap();
-        assert_eq!(look(Some(&file))[0].state, State::Error);
+        assert_eq!(look(Some(&file)).await[0].state, State::Error);
         let whole = "[[provider]]\nname = \"north\"\nurl = \"https://x.example/\"\n\
                      format = \"plan-list\"\ninterval = \"1h\"\n";
         std::fs::write(&file, whole).unwrap();
-        let found = look(Some(&file));
+        let found = look(Some(&file)).await;
         assert!(
             found[0].found.contains("1 provider, all valid"),
             "{found:?}"
         );
         assert_eq!((found[0].state, found[1].state), (State::Ok, State::Ok));
+    }
+
+    #[tokio::test]
+    async fn a_pipe_is_no_provider_file_and_is_not_waited_at() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        make_pipe(&pipe);
+        for path in [&*pipe, folder.path()] {
+            let found = look(Some(path)).await;
+            assert_eq!((found[0].check, found[0].state), (FILE, State::Error));
+            assert!(found[0].found.contains("is not a file"), "{found:?}");
+        }
     }
 }

@@ -10,6 +10,7 @@ use super::finding::{Finding, Group};
 use super::postgres;
 use crate::cli::Doctor;
 use crate::command::migrate;
+use crate::show;
 
 const GROUP: Group = Group::Replica;
 const SETTING: &str = "FANFARE_DATABASE_READ_URL";
@@ -19,6 +20,8 @@ const NAMES: [&str; 2] = ["hot_standby_feedback", "max_standby_streaming_delay"]
 #[derive(Debug, Clone)]
 struct Facts {
     following: Following,
+    /// Whether it was held against the primary's position.
+    compared: bool,
     /// Whether it has the primary's history; `None` if one of them does not tell.
     same_system: Option<bool>,
     same_epoch: Option<bool>,
@@ -55,11 +58,12 @@ pub(super) async fn look(options: &Doctor, primary: Option<&Database>, found: &m
             identity.version.split(' ').next().unwrap_or_default()
         ),
     ));
-    let position = position.unwrap_or_else(|| "0/0".to_owned());
-    match asked::following(&replica.write, &position).await {
+    let origin = position.as_deref().unwrap_or("0/0");
+    match asked::following(&replica.write, origin).await {
         Ok(following) => {
             let facts = Facts {
                 following,
+                compared: position.is_some(),
                 same_system: same(primary, &replica, async |db| {
                     asked::system(&db.write).await.ok()
                 })
@@ -150,8 +154,9 @@ fn judge(facts: &Facts) -> Vec<Finding> {
              that is gone; if the log it needs is gone as well, make it anew by pg_basebackup",
         ));
     }
+    let caught_up = facts.compared.then_some(caught_up);
     found.push(lag(facts.lag, caught_up, shown_ms));
-    if facts.same_epoch == Some(false) && caught_up {
+    if facts.same_epoch == Some(false) && caught_up == Some(true) {
         found.push(GROUP.error(
             "epoch",
             "not the primary's, although it shows all that the primary has",
@@ -165,10 +170,21 @@ fn judge(facts: &Facts) -> Vec<Finding> {
     found
 }
 
-fn lag(most: Duration, caught_up: bool, shown_ms: Option<i64>) -> Finding {
+fn lag(most: Duration, caught_up: Option<bool>, shown_ms: Option<i64>) -> Finding {
     const CHECK: &str = "lag";
-    if caught_up {
-        return GROUP.ok(CHECK, "it shows all that the primary has");
+    match caught_up {
+        Some(true) => return GROUP.ok(CHECK, "it shows all that the primary has"),
+        Some(false) => {}
+        None => {
+            let shown = shown_ms.map(|ms| format!("; what it shows is of {} ago", show::rough(ms)));
+            return GROUP.note(
+                CHECK,
+                format!(
+                    "not known: the primary could not be asked{}",
+                    shown.unwrap_or_default()
+                ),
+            );
+        }
     }
     let behind = shown_ms.map(|ms| Duration::from_millis(ms.unsigned_abs()));
     let found = match behind {
@@ -222,6 +238,7 @@ mod tests {
                 caught_up: true,
                 shown_ms: Some(3_600_000),
             },
+            compared: true,
             same_system: Some(true),
             same_epoch: Some(true),
             lag: Duration::from_secs(5),
@@ -296,6 +313,14 @@ mod tests {
             ),
             (
                 Facts {
+                    compared: false,
+                    ..facts()
+                },
+                "lag",
+                State::Note,
+            ),
+            (
+                Facts {
                     same_system: None,
                     same_epoch: None,
                     ..facts()
@@ -307,5 +332,12 @@ mod tests {
             let found = judge(&facts);
             assert_eq!(told::of(&found, check).state, state, "{check}: {facts:?}");
         }
+        // It may only be late to show the primary's.
+        let unknown = Facts {
+            compared: false,
+            same_epoch: Some(false),
+            ..facts()
+        };
+        assert_eq!(told::states(&judge(&unknown)), [("lag", State::Note)]);
     }
 }

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use entity::Database;
 use entity::overview::{Overview, overview};
+use entity::provider::Model as Provider;
 use entity::server::{Overdue, overdue};
 use entity::worker::Summary;
 
 use super::finding::{Finding, Group};
-use super::providers;
+use super::{blocking, providers};
 use crate::cli::Doctor;
 use crate::show;
 
@@ -47,8 +48,17 @@ pub(super) async fn look(options: &Doctor, db: &Database, found: &mut Vec<Findin
     found.extend(judge_workers(&overview, &workers, lease));
     found.extend(judge_queue(&overview));
     if options.scheduler.providers.is_none() {
+        found.push(secrets(known).await);
+    }
+}
+
+async fn secrets(known: Vec<Provider>) -> Finding {
+    let look = move || {
         let accesses = known.iter().map(|it| (it.name.as_str(), &it.access));
-        found.push(providers::secrets(GROUP, accesses));
+        providers::secrets(GROUP, accesses)
+    };
+    match blocking::look(GROUP, "secrets", "files that providers refer to", look).await {
+        Ok(finding) | Err(finding) => finding,
     }
 }
 

@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::finding::{Finding, Group};
-use super::limits;
+use super::{blocking, limits};
 use crate::cli::Doctor;
 use crate::command::roles;
 
@@ -30,28 +30,43 @@ struct Facts {
 }
 
 /// Looks at both folders.
-pub(super) fn look(options: &Doctor) -> Vec<Finding> {
+pub(super) async fn look(options: &Doctor) -> Vec<Finding> {
+    let (feeds, answers) = tokio::join!(look_at(of_feeds(options)), async {
+        Some(look_at(of_answers(options)?).await)
+    });
+    [feeds].into_iter().chain(answers).collect()
+}
+
+fn of_feeds(options: &Doctor) -> Spool {
     let feeds = roles::fetch_config(&options.worker.fetch).spool;
-    let mut spools = vec![Spool {
+    Spool {
         check: "feeds' folder",
         folder: feeds.directory,
         most_bytes: feeds.total,
         folder_setting: "FANFARE_SPOOL_DIR",
         bytes_setting: "FANFARE_MAX_SPOOL",
-    }];
-    if let Ok(api) = options.api.config(1) {
-        spools.push(Spool {
-            check: "answers' folder",
-            folder: api.spool_folder.unwrap_or_else(std::env::temp_dir),
-            most_bytes: api.spool_bytes,
-            folder_setting: "FANFARE_API_SPOOL_DIR",
-            bytes_setting: "FANFARE_API_MAX_SPOOL",
-        });
     }
-    let judged = spools
-        .iter()
-        .map(|spool| judge(spool, &facts(&spool.folder)));
-    judged.collect()
+}
+
+/// `None` if the API's settings make no sense, which is told elsewhere.
+fn of_answers(options: &Doctor) -> Option<Spool> {
+    let api = options.api.config(1).ok()?;
+    Some(Spool {
+        check: "answers' folder",
+        folder: api.spool_folder.unwrap_or_else(std::env::temp_dir),
+        most_bytes: api.spool_bytes,
+        folder_setting: "FANFARE_API_SPOOL_DIR",
+        bytes_setting: "FANFARE_API_MAX_SPOOL",
+    })
+}
+
+async fn look_at(spool: Spool) -> Finding {
+    let folder = spool.folder.clone();
+    let at = spool.folder.display();
+    match blocking::look(GROUP, spool.check, at, move || facts(&folder)).await {
+        Ok(facts) => judge(&spool, &facts),
+        Err(too_slow) => too_slow,
+    }
 }
 
 fn facts(folder: &Path) -> Facts {

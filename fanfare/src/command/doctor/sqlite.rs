@@ -7,19 +7,29 @@ mod file;
 use entity::Database;
 
 use super::finding::{Finding, Group};
-use super::{limits, postgres, spool};
+use super::{blocking, limits, postgres, spool};
 use crate::cli::Doctor;
 use crate::command::migrate;
 use crate::start;
 use file::{Facts, FileKind};
 
 const GROUP: Group = Group::Database;
+const FILE: &str = "file";
+const OWN: &str = "give it to the user that runs Fanfare: `chown USER FILE*`";
 /// Below this nothing of any size can be committed.
 const LITTLE: u64 = 1 << 30;
 
 /// Looks at the file. Gives the database if our tables can be asked.
 pub(super) async fn look(options: &Doctor, found: &mut Vec<Finding>) -> Option<Database> {
-    let facts = Facts::of(options.database.database_url.path()?);
+    let path = options.database.database_url.path()?;
+    let at = path.display().to_string();
+    let facts = match blocking::look(GROUP, FILE, at, move || Facts::of(path)).await {
+        Ok(facts) => facts,
+        Err(too_slow) => {
+            found.push(too_slow);
+            return None;
+        }
+    };
     found.extend(judge(&facts));
     if facts.kind != Some(FileKind::WriteAhead)
         || facts.unwritable.is_some()
@@ -96,26 +106,31 @@ fn judge_file(facts: &Facts) -> Finding {
     let at = facts.path.display();
     let migrate = "`fanfare migrate` does it, and so does `fanfare all` when it starts";
     match (facts.kind, &facts.unwritable) {
-        (None, _) => GROUP.hint("file", format!("there is none at {at} yet"), format!("make it: {migrate}")),
+        (None, _) => GROUP.hint(FILE, format!("there is none at {at} yet"), format!("make it: {migrate}")),
         (Some(FileKind::Foreign), _) => GROUP.error(
-            "file",
+            FILE,
             format!("{at} is no SQLite database"),
             "correct FANFARE_DATABASE_URL, or restore the file from a backup",
         ),
+        (Some(FileKind::Unreadable), _) => GROUP.error(
+            FILE,
+            format!("{at} can't be read"),
+            OWN,
+        ),
         (_, Some(why)) => GROUP.error(
-            "file",
+            FILE,
             format!("{at} can't be written: {why}"),
-            "give it to the user that runs Fanfare: `chown USER FILE*`",
+            OWN,
         ),
         (Some(FileKind::Empty), _) => {
-            GROUP.hint("file", format!("{at} is empty"), format!("make its tables: {migrate}"))
+            GROUP.hint(FILE, format!("{at} is empty"), format!("make its tables: {migrate}"))
         }
         (Some(FileKind::Rollback), _) => GROUP.hint(
-            "file",
+            FILE,
             format!("{at} keeps no write-ahead log yet, as after a restore; its tables are not looked at"),
             format!("bring it up to date: {migrate}"),
         ),
-        (Some(FileKind::WriteAhead), None) => GROUP.ok("file", at.to_string()),
+        (Some(FileKind::WriteAhead), None) => GROUP.ok(FILE, at.to_string()),
     }
 }
 
@@ -172,6 +187,15 @@ mod tests {
                 },
                 "file",
                 State::Note,
+            ),
+            (
+                Facts {
+                    kind: Some(FileKind::Unreadable),
+                    unwritable: why(),
+                    ..facts()
+                },
+                "file",
+                State::Error,
             ),
             (
                 Facts {

@@ -3,7 +3,7 @@
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, Statement};
 use testkit::{Database, PostgresServer};
 
-use super::doctor;
+use super::{Seen, Told, doctor, of_world, until};
 use crate::world::{World, fanfare};
 
 const PASSWORD: &str = "pw-of-a-role-1b2c";
@@ -45,17 +45,15 @@ fn with(url: &str, user: &str, password: &str, database: &str) -> String {
 #[tokio::test]
 async fn a_schema_that_is_missing_or_newer_is_told() {
     let world = World::over(Database::postgres_empty().await);
-    let look = async || super::Told::of(world.run(&["doctor", "--json"]).await);
-    let told = look().await;
-    assert_eq!(told.code, Some(1));
-    told.is(
-        "database",
-        "schema",
-        "error",
-        "m20261122_000001_initial",
-        "fanfare migrate",
-    );
-    assert!(!told.has("database", "permissions") && !told.has("running", "providers"));
+    let look = async || of_world(&world).await;
+    until(look, |told| {
+        told.ends_with(1)?;
+        let missing = "m20261122_000001_initial";
+        told.is("database", "schema", "error", missing, "fanfare migrate")?;
+        told.has_none("database", "permissions")?;
+        told.has_none("running", "providers")
+    })
+    .await;
 
     world.run(&["migrate"]).await.well();
     let db = world.db().await;
@@ -63,9 +61,11 @@ async fn a_schema_that_is_missing_or_newer_is_told() {
         "INSERT INTO seaql_migrations (version, applied_at) VALUES ('m20990101_000001_later', 0)";
     run(&db.write, &[newer]).await;
     db.close().await;
-    let told = look().await;
-    assert_eq!(told.code, Some(0), "{}", told.text);
-    told.is("database", "schema", "note", "m20990101_000001_later", "");
+    until(look, |told| {
+        told.ends_with(0)?;
+        told.is("database", "schema", "note", "m20990101_000001_later", "")
+    })
+    .await;
     let checked = world.run(&["migrate", "--check"]).await.well();
     assert!(
         checked.contains("newer m20990101_000001_later"),
@@ -106,19 +106,16 @@ async fn each_refusal_and_each_lack_is_told_apart() {
     std::fs::write(hba, rules).unwrap();
     run(&admin, &["SELECT pg_reload_conf()"]).await;
 
-    let look = async |user: &str, password: &str, database: &str| {
+    let sees = async |user: &str, password: &str, database: &str, seen: &dyn Fn(&Told) -> Seen| {
         let url = with(&server.url(), user, password, database);
-        let told = doctor(&[("FANFARE_DATABASE_URL", &url)]).await;
-        assert!(!told.text.contains(PASSWORD), "{}", told.text);
-        told
+        let look = async || {
+            let told = doctor(&[("FANFARE_DATABASE_URL", &url)]).await;
+            assert!(!told.text.contains(PASSWORD), "{}", told.text);
+            told
+        };
+        until(look, seen).await
     };
-    testkit::eventually(crate::world::PATIENCE, "the rules hold", async || {
-        look("app", "wrong", "fanfare")
-            .await
-            .found("database", "login")["state"]
-            == "error"
-    })
-    .await;
+    // The first look may come before the rules hold.
     for (user, password, database, fix) in [
         ("app", "wrong", "fanfare", "ALTER ROLE \"app\" PASSWORD"),
         (
@@ -130,44 +127,39 @@ async fn each_refusal_and_each_lack_is_told_apart() {
         ("closed", "x", "fanfare", "pg_hba.conf"),
         ("app", PASSWORD, "elsewhere", "createdb"),
     ] {
-        let told = look(user, password, database).await;
-        assert_eq!(told.code, Some(1));
-        told.is("database", "login", "error", "refused: ", fix);
+        sees(user, password, database, &|told| {
+            told.ends_with(1)?;
+            told.is("database", "login", "error", "refused: ", fix)
+        })
+        .await;
     }
 
-    let told = look("app", PASSWORD, "fanfare").await;
-    assert_eq!(told.code, Some(1));
-    told.is(
-        "database",
-        "permissions",
-        "error",
-        "UPDATE, DELETE on event",
-        "GRANT UPDATE, DELETE ON event TO \"app\";",
-    );
-    told.is(
-        "database",
-        "row security",
-        "error",
-        "host",
-        "DISABLE ROW LEVEL SECURITY",
-    );
-    told.is("database", "migrations", "note", "may not make tables", "");
-    told.is(
-        "database",
-        "isolation",
-        "warning",
-        "",
-        "SET default_transaction_isolation = 'read committed'",
-    );
-    told.is(
-        "database",
-        "connections",
-        "warning",
-        "of 12 in use, by the role's",
-        "FANFARE_DATABASE_CONNECTIONS",
-    );
+    let told = sees("app", PASSWORD, "fanfare", &|told| {
+        told.ends_with(1)?;
+        let (found, fix) = (
+            "UPDATE, DELETE on event",
+            "GRANT UPDATE, DELETE ON event TO \"app\";",
+        );
+        told.is("database", "permissions", "error", found, fix)?;
+        told.is(
+            "database",
+            "row security",
+            "error",
+            "host",
+            "DISABLE ROW LEVEL SECURITY",
+        )?;
+        told.is("database", "migrations", "note", "may not make tables", "")?;
+        let fix = "SET default_transaction_isolation = 'read committed'";
+        told.is("database", "isolation", "warning", "", fix)?;
+        let (found, fix) = (
+            "of 12 in use, by the role's",
+            "FANFARE_DATABASE_CONNECTIONS",
+        );
+        told.is("database", "connections", "warning", found, fix)
+    })
+    .await;
 
-    let grants = told.found("database", "permissions")["fix"]
+    let grants = told.found("database", "permissions").unwrap()["fix"]
         .as_str()
         .unwrap()
         .to_owned();
@@ -182,15 +174,12 @@ async fn each_refusal_and_each_lack_is_told_apart() {
         &["ALTER ROLE app SET default_transaction_read_only = on"],
     )
     .await;
-    let told = look("app", PASSWORD, "fanfare").await;
-    told.is("database", "permissions", "ok", "all 13 tables", "");
-    told.is(
-        "database",
-        "primary",
-        "error",
-        "only read",
-        "default_transaction_read_only = off",
-    );
+    sees("app", PASSWORD, "fanfare", &|told| {
+        told.is("database", "permissions", "ok", "all 13 tables", "")?;
+        let fix = "default_transaction_read_only = off";
+        told.is("database", "primary", "error", "only read", fix)
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -41,7 +41,8 @@ pub(super) fn judge(group: Group, examined: &Examined, keys: &str) -> Vec<Findin
             .ok()
             .and_then(DateTime::from_timestamp_micros)
     {
-        found.push(clock::judge(group, at, examined.asked_at.into()));
+        let here = examined.asked_at.into();
+        found.push(clock::judge(group, at, here, examined.asked_within));
     }
     found
 }
@@ -182,6 +183,7 @@ pub(super) mod tests {
             refused: Some(Vec::new()),
             saves: Some(false),
             asked_at,
+            asked_within: Duration::from_millis(1),
         }
     }
 

@@ -29,19 +29,25 @@ pub(super) enum FileKind {
     Rollback,
     Empty,
     Foreign,
+    Unreadable,
 }
 
 impl Facts {
     pub(super) fn of(path: PathBuf) -> Self {
         let parent = path.parent().filter(|it| !it.as_os_str().is_empty());
         let folder = parent.unwrap_or(Path::new(".")).to_owned();
-        let opened = File::options().read(true).write(true).open(&path);
+        let kind = kind(&path);
+        let writable = || File::options().read(true).write(true).open(&path);
         Self {
-            kind: kind(&path),
+            kind,
             folder: tempfile::tempfile_in(&folder)
                 .err()
                 .map(|it| it.to_string()),
-            unwritable: opened.err().map(|error| error.to_string()),
+            unwritable: match kind {
+                // Opening what is no file may do something.
+                None | Some(FileKind::Foreign) => None,
+                Some(_) => writable().err().map(|error| error.to_string()),
+            },
             file_system: spool::file_system(&folder),
             free_bytes: spool::free_bytes(&folder),
             holder: holder(&path),
@@ -52,8 +58,14 @@ impl Facts {
 
 /// `None` if there is no file.
 fn kind(path: &Path) -> Option<FileKind> {
+    // Opening a pipe would wait for whoever writes to it.
+    if !std::fs::metadata(path).ok()?.is_file() {
+        return Some(FileKind::Foreign);
+    }
     let mut head = [0; 20];
-    let mut file = File::open(path).ok()?;
+    let Ok(mut file) = File::open(path) else {
+        return Some(FileKind::Unreadable);
+    };
     match file.read_exact(&mut head) {
         Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => Some(FileKind::Foreign),
         Err(_) => Some(match file.metadata().ok()?.len() {
@@ -92,6 +104,7 @@ fn of_locks(locks: &str, inode: u64) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::command::doctor::providers::tests::make_pipe;
 
     #[test]
     fn a_file_is_known_by_its_head() {
@@ -109,6 +122,10 @@ mod tests {
             std::fs::write(&path, bytes).unwrap();
             assert_eq!(kind(&path), Some(is));
         }
+        let pipe = folder.path().join("pipe");
+        make_pipe(&pipe);
+        assert_eq!(kind(&pipe), Some(FileKind::Foreign));
+        assert_eq!(Facts::of(pipe).unwritable, None);
     }
 
     #[test]
