@@ -3,13 +3,14 @@
 use testkit::eventually;
 
 use crate::apis::Apis;
-use crate::caching::{AT_ONCE, ORIGINS, changes, codings, leaves, tokens, while_sure};
+use crate::caching::{AT_ONCE, ORIGINS, changes, codings, leaves, tokens};
 use crate::closed::closed;
 use crate::conf::Conf;
 use crate::limits::counted;
 use crate::nginx::{Edge, Program, programs};
 use crate::outage::{allow_database, answered_on, cut_off, kept_alone, unsure};
 use crate::rolling::{SETTINGS, lost};
+use crate::sure::while_sure;
 use crate::world::PATIENCE;
 
 const PATH: &str = "/v1/events/search?limit=9";

@@ -5,9 +5,9 @@ use futures::StreamExt;
 use reqwest::Method;
 
 use crate::apis::Apis;
-use crate::caching::kept;
 use crate::feed::{base, plan_list};
 use crate::nginx::Edge;
+use crate::sure::kept;
 
 const SEARCH: &str = "/v1/events/search";
 

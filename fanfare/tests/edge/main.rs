@@ -19,6 +19,7 @@ mod nginx;
 mod outage;
 mod resolving;
 mod rolling;
+mod sure;
 mod tls;
 
 #[path = "../e2e/feed.rs"]

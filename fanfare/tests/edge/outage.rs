@@ -6,9 +6,10 @@ use sea_orm::ConnectionTrait;
 use testkit::eventually;
 
 use crate::apis::Apis;
-use crate::caching::{AT_ONCE, kept};
+use crate::caching::AT_ONCE;
 use crate::client::Answer;
 use crate::nginx::Edge;
+use crate::sure::kept;
 use crate::world::PATIENCE;
 
 const SEARCH: &str = "/v1/events/search";

@@ -3,9 +3,10 @@
 use testkit::eventually;
 
 use crate::apis::{Apis, v4};
-use crate::caching::{AT_ONCE, kept};
+use crate::caching::AT_ONCE;
 use crate::conf::Conf;
 use crate::nginx::{Edge, Program, programs};
+use crate::sure::kept;
 use crate::world::PATIENCE;
 
 const SEARCH: &str = "/v1/events/search";
