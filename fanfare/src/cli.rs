@@ -60,6 +60,21 @@ pub(crate) enum Command {
     Healthcheck(Healthcheck),
 }
 
+impl Command {
+    /// Whether it runs until it is told to stop.
+    pub(crate) fn serves(&self) -> bool {
+        matches!(
+            self,
+            Self::Demo(_)
+                | Self::All(_)
+                | Self::Api(_)
+                | Self::Scheduler(_)
+                | Self::Worker(_)
+                | Self::Simulate(_)
+        )
+    }
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct Demo {
     /// Simulated providers

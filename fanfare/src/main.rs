@@ -36,13 +36,27 @@ const BLOCKING_THREADS: usize = 2 * options::MOST_CONCURRENCY as usize + 512;
 /// How long a command that is over waits for threads that block.
 const ENDED_WITHIN: Duration = Duration::from_secs(2);
 
+/// Threads of a command that asks and ends. One for each processor would be many to start for a probe,
+/// on a machine that has many.
+const THREADS_TO_ASK: usize = 2;
+
 fn main() -> ExitCode {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
+    // Whoever came first has set the process' provider, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => refuse::refuse(&error),
+    };
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    if !cli.command.serves() {
+        runtime.worker_threads(THREADS_TO_ASK);
+    }
+    let runtime = runtime
         .enable_all()
         .max_blocking_threads(BLOCKING_THREADS)
         .build();
     match runtime {
-        Ok(runtime) => to_the_end(runtime, run()),
+        Ok(runtime) => to_the_end(runtime, run(cli)),
         Err(error) => {
             show::refusal(&format!("can't start: {error}"));
             ExitCode::FAILURE
@@ -59,13 +73,7 @@ fn to_the_end(runtime: Runtime, command: impl Future<Output = ExitCode>) -> Exit
     code
 }
 
-async fn run() -> ExitCode {
-    // Whoever came first has set the process' provider, which is as good.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
-        Err(error) => refuse::refuse(&error),
-    };
+async fn run(cli: Cli) -> ExitCode {
     match command::run(cli).await {
         Ok(code) => code,
         Err(error) => {

@@ -28,16 +28,27 @@ pub(crate) struct Role {
     works: Check,
 }
 
-/// A role that has not gone round for so long will not do so any more. None waits longer for the
-/// database or the queue between two rounds.
+/// A worker that has not looked for jobs for so long will not do so any more: it waits for the queue for
+/// seconds.
 const STALLED: Duration = Duration::from_secs(60);
+
+/// The same for rounds that wait for the database: none takes that long. A statement may take most of a
+/// lease, and the one connection of an embedded database is waited for a minute.
+pub(crate) fn stalled(lease: Duration) -> Duration {
+    (scheduler_patience(lease) + STALLED).max(3 * STALLED)
+}
+
+/// How long a scheduler waits for one step of a tick, which is a few statements.
+pub(crate) fn scheduler_patience(lease: Duration) -> Duration {
+    (4 * lease).max(2 * STALLED)
+}
 
 /// A scheduler works if a tick has gone well lately. One that has much to claim may take 20 s. It lives
 /// while it tries.
 pub(crate) fn scheduler(config: &scheduler::Config) -> Role {
     const LONGEST_TICK: Duration = Duration::from_secs(30);
     let (pulse, longest) = (config.pulse.clone(), config.tick + LONGEST_TICK);
-    let (turns, stalled) = (config.turns.clone(), config.tick + STALLED);
+    let (turns, stalled) = (config.turns.clone(), config.tick + stalled(config.lease));
     Role {
         works: Box::new(move || match pulse.within(longest) {
             true => Ok(()),
@@ -55,6 +66,7 @@ pub(crate) fn scheduler(config: &scheduler::Config) -> Role {
 pub(crate) fn worker(config: &worker::Config, queue: &Queue) -> Role {
     let (pulse, lease, asked) = (config.pulse.clone(), config.lease, queue.clone());
     let (turns, queue) = (config.turns.clone(), queue.clone());
+    let stalled = stalled(lease);
     Role {
         works: Box::new(move || match (pulse.within(lease), asked.answers()) {
             (true, true) => Ok(()),
@@ -62,7 +74,7 @@ pub(crate) fn worker(config: &worker::Config, queue: &Queue) -> Role {
             (true, false) => Err("the queue does not answer the worker"),
         }),
         lives: Box::new(
-            move || match (turns.stopped(STALLED), queue.stalled(STALLED)) {
+            move || match (turns.stopped(stalled), queue.stalled(STALLED)) {
                 (false, false) => Ok(()),
                 (true, _) => Err("the worker no longer looks at its leases"),
                 (false, true) => Err("the worker no longer takes jobs"),
@@ -213,12 +225,19 @@ mod tests {
         };
         assert_eq!(health.lives(), Ok(()), "none has begun");
         for (turns, said) in [(&schedules.turns, "scheduler"), (&works.turns, "leases")] {
-            turns.beat_at(Instant::now() - STALLED - 2 * SECOND);
+            turns.beat_at(Instant::now() - 3 * STALLED + 2 * SECOND);
+            assert_eq!(health.lives(), Ok(()), "it may wait so long");
+            turns.beat_at(Instant::now() - 3 * STALLED - 2 * SECOND);
             assert!(health.lives().unwrap_err().contains(said));
             turns.beat();
             assert_eq!(health.lives(), Ok(()));
         }
-        works.turns.beat_at(Instant::now() - 2 * STALLED);
+        let patient = worker::Config {
+            lease: 600 * SECOND,
+            ..works.clone()
+        };
+        works.turns.beat_at(Instant::now() - 4 * STALLED);
+        assert_eq!((worker(&patient, &queue).lives)(), Ok(()), "with its lease");
         health.shutdown.cancel();
         assert_eq!(health.lives(), Ok(()), "it may take its time to stop");
     }

@@ -15,8 +15,8 @@ mod watch;
 
 use std::time::{Duration, Instant};
 
-use entity::Database;
 use entity::retention::Retention;
+use entity::{Database, DbErr};
 use opentelemetry::metrics::Meter;
 use queue::Producer;
 use tokio::time::MissedTickBehavior;
@@ -50,6 +50,9 @@ pub struct Config {
     pub tells_version: bool,
     /// Makes the instruments.
     pub meter: Meter,
+    /// How long one step of a tick may take. After that its tick is given up, for a server that vanished
+    /// without a word never answers; the next one goes over other connections.
+    pub patience: Duration,
     /// Beats with each tick that went well.
     pub pulse: telemetry::Pulse,
     /// Beats with each step of a tick, whether or not it goes well.
@@ -69,6 +72,7 @@ impl Default for Config {
             watch: Duration::from_secs(5),
             tells_version: true,
             meter: telemetry::meter(),
+            patience: Duration::from_secs(120),
             pulse: telemetry::Pulse::default(),
             turns: telemetry::Pulse::default(),
         }
@@ -113,7 +117,12 @@ pub async fn run(
         config.turns.beat();
         let reap = steadiness.allows_reaping(Instant::now());
         let begun = Instant::now();
-        let ticked = tick.run(reap).await;
+        let ticked = tokio::select! {
+            ticked = tick.run(reap) => ticked,
+            () = silent(&config.turns, config.patience) => {
+                Err(DbErr::Custom("a step of the tick had no answer in time".to_owned()))
+            }
+        };
         metrics.ticked(begun.elapsed(), ticked.is_ok());
         match ticked {
             Ok(()) => {
@@ -133,4 +142,11 @@ pub async fn run(
     let _ = tokio::join!(pruning, watching);
     tracing::info!("scheduler stopped");
     Ok(())
+}
+
+/// Ends when nothing has beaten for so long.
+async fn silent(turns: &telemetry::Pulse, patience: Duration) {
+    while !turns.stopped(patience) {
+        tokio::time::sleep(Duration::from_secs(1).min(patience)).await;
+    }
 }

@@ -50,11 +50,14 @@ impl Tick<'_> {
     pub(crate) async fn run(&self, reap: bool) -> Result<(), DbErr> {
         self.queue.gone.store(false, Relaxed);
         self.take_requests().await?;
+        self.config.turns.beat();
         if reap {
             self.reap().await?;
         }
         self.push_overdue().await?;
+        self.config.turns.beat();
         self.claim_due().await?;
+        self.config.turns.beat();
         let closed = fan_out::close_finished(self.db, SEAL_ABANDONED_MS).await?;
         self.metrics.closed(&closed);
         if !closed.is_empty() {

@@ -50,6 +50,9 @@ def check_care(name, service, say):
     if service.get("container_name"):
         say("it has a fixed name, so that it can't be scaled")
     limits = service.get("deploy", {}).get("resources", {}).get("limits", {})
+    # A thread for each of the machine's CPUs is no leak.
+    if service["image"].startswith(("fanfare:", "nginx:")) and int(limits.get("pids", 0)) < 1024:
+        say("on a machine with many CPUs it may not make its threads")
     if not limits.get("memory") or not limits.get("pids"):
         say("it has no limit of memory, or none of processes")
     logging = service.get("logging", {})

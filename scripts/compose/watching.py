@@ -157,7 +157,11 @@ def check_logs(model, say):
             say(f"logs: lines of {role} are not called as its traces")
     if "${env:COMPOSE_PROJECT}" in text and "COMPOSE_PROJECT" not in service["environment"]:
         say("logs: nothing tells it whose lines are ours")
-    endpoint = urlsplit(config["exporters"]["otlphttp/loki"]["endpoint"])
+    exporter = config["exporters"]["otlphttp/loki"]
+    pipeline = config["service"]["pipelines"]["logs"]
+    if any(name.split("/")[0] == "batch" for name in pipeline["processors"]) or exporter["sending_queue"].get("enabled", True):
+        say("logs: what it has taken is lost while Loki is away")
+    endpoint = urlsplit(exporter["endpoint"])
     check_target(model, "logs", endpoint.hostname, endpoint.port, say)
     if endpoint.path != "/otlp" or not model.yaml("loki/loki.yaml")["limits_config"].get("allow_structured_metadata"):
         say("logs: Loki does not take OTLP so")

@@ -88,6 +88,9 @@ def in_build(text, stages, workspace):
              for keyword, rest in order]  # fmt: skip
     if steps != ["--from=manifests /workspace .", "fetch", "build", ". .", "touch"]:
         yield "what is built of dependencies lies in a layer that sources can change, or old sources pass for built"
+    runs = re.findall(r"^RUN (?:.*\\\n)*.*", text, re.MULTILINE)
+    if any("cargo " in run and "--mount=type=secret,id=cargo-config" not in run for run in runs):
+        yield "a cargo of its own configuration does not find what was fetched by it"
     if "type=secret,id=cargo-config" not in text or re.search(r"^(ARG|ENV)\b.*(TOKEN|PASSWORD|SECRET)", text, re.MULTILINE):
         yield "a registry's password has no way in but into a layer"
 

@@ -29,7 +29,7 @@ OURS = [
     (POLICY, r"scripts/policy/advisories", "scripts/release/notes", "does not tell how to run"),
 ]
 OURS_WITH_SHELLCHECK = [
-    (RELEASE, r'\$\(scripts/release/chart "\$CHARTS"\)', "$(scripts/release/chart $CHARTS)", "SC2086"),
+    (RELEASE, r'\$\(scripts/release/chart "\$IMAGE/charts"\)', "$(scripts/release/chart $CHARTS)", "SC2086"),
 ]
 THEIRS = [
     (CHECK, r"runs-on: .*", "runs_on: ubuntu-24.04", "the schema vendor.github-workflows refuses it"),

@@ -86,11 +86,19 @@ impl Leases {
             // Taken before the statement: what begins meanwhile is not missed from its answer.
             let held = self.entries(|entries| entries.clone());
             let due = renewed.is_none_or(|at| at.elapsed() >= signs.lease / 4);
-            let owned = match (due, held.is_empty()) {
-                (true, _) => signs.give(&held).await,
-                (false, false) => lease::held(&signs.db, &signs.worker).await,
-                (false, true) => continue,
+            if !due && held.is_empty() {
+                continue;
+            }
+            let look = async {
+                match due {
+                    true => signs.give(&held).await,
+                    false => lease::held(&signs.db, &signs.worker).await,
+                }
             };
+            // A server that vanished without a word leaves a connection on which nothing ever comes.
+            let owned = tokio::time::timeout(signs.lease, look)
+                .await
+                .unwrap_or_else(|_| Err(DbErr::Custom("no answer within a lease".to_owned())));
             match owned {
                 Ok(owned) => {
                     cancel_taken(&held, &owned);

@@ -188,6 +188,7 @@ fn scheduler_config(options: &SchedulerOptions, lease: &LeaseOptions) -> schedul
             changes: options.keep_changes,
         },
         trace_children: options.trace_children,
+        patience: observe::scheduler_patience(lease.lease),
         ..scheduler::Config::default()
     }
 }

@@ -175,15 +175,19 @@ async fn a_backup_of_a_database_in_use_is_of_one_moment() {
     };
     let backing_up = async {
         let mut files = Vec::new();
-        for moment in 0..3 {
+        let version = async || {
+            let version = query(&world, "SELECT version FROM dataset").await;
+            version.parse::<i64>().unwrap()
+        };
+        let mut before = 0;
+        for _ in 0..3 {
             // There is something to copy, and something else each time.
-            let version = "SELECT version FROM dataset";
-            let more = moment * 20;
             testkit::eventually(crate::world::PATIENCE, "commits", async || {
-                query(&world, version).await.parse::<i64>().unwrap() > more
+                version().await >= before + 5
             })
             .await;
             files.push(backup(&world).await);
+            before = version().await;
         }
         over.cancel();
         files
@@ -227,7 +231,9 @@ async fn simulate(world: &World) -> Simulator {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sync_that_ran_at_the_backup_starts_again_at_once_and_nobody_is_blamed() {
-    let world = World::distributed().await;
+    // Longer than the test may take: nothing waits for a lease to end, and none ends meanwhile.
+    let lease = ("FANFARE_LEASE", "600s");
+    let world = World::distributed().await.with(lease.0, lease.1);
     let scheduler = world.start_ready(&["scheduler"]).await;
     let worker = world.start_ready(&["worker"]).await;
     let feeds = Feeds::held(&world).await;
@@ -245,8 +251,7 @@ async fn a_sync_that_ran_at_the_backup_starts_again_at_once_and_nobody_is_blamed
                 JOIN provider p ON p.current_run = r.id";
     assert_eq!(query(&restored, open).await, "queued||t|2");
     whole(&restored).await;
-    // Longer than the test may take: nothing waits for a lease to end.
-    let restored = restored.with("FANFARE_LEASE", "600s");
+    let restored = restored.with(lease.0, lease.1);
     let scheduler = restored.start_ready(&["scheduler"]).await;
     let worker = restored.start_ready(&["worker"]).await;
     let stored = "SELECT outcome, consecutive_crashes, consecutive_failures FROM run \

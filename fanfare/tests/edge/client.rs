@@ -1,11 +1,15 @@
 //! A client that asks, and sees everything of the answer.
 
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use reqwest::header::HeaderMap;
 use reqwest::{Method, RequestBuilder};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+/// Answers that an API was not sure of, of all that tests got so far.
+static UNSURE: AtomicU64 = AtomicU64::new(0);
 
 /// For whatever a person would have given up on.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -80,9 +84,17 @@ impl Client {
     }
 }
 
+/// Which grows with each answer that says it may be stale.
+pub(crate) fn unsure() -> u64 {
+    UNSURE.load(Relaxed)
+}
+
 impl Answer {
     pub(crate) async fn of(request: RequestBuilder) -> Result<Self, reqwest::Error> {
         let response = request.send().await?;
+        if response.headers().contains_key("dataset-stale") {
+            UNSURE.fetch_add(1, Relaxed);
+        }
         Ok(Self {
             status: response.status().as_u16(),
             headers: response.headers().clone(),

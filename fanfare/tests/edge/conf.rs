@@ -53,6 +53,19 @@ impl Conf {
             .with("limits.conf", "rate=2r/s", "rate=1000000r/s")
     }
 
+    /// Leaves APIs and connections time that a busy machine may take: an API that is gone refuses at once.
+    pub(crate) fn patient(self) -> Self {
+        let (connecting, trying) = ("proxy_connect_timeout", "proxy_next_upstream_timeout");
+        let set = |conf: Self, name, from, to| {
+            conf.with(
+                "proxy.conf",
+                &format!("{name} {from};"),
+                &format!("{name} {to};"),
+            )
+        };
+        set(set(self, connecting, "1s", "20s"), trying, "5s", "60s")
+    }
+
     pub(crate) fn write(&self, folder: &Path) -> PathBuf {
         for (name, text) in &self.0 {
             std::fs::write(folder.join(name), text).unwrap();

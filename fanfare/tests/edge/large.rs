@@ -5,6 +5,7 @@ use futures::StreamExt;
 use reqwest::Method;
 
 use crate::apis::Apis;
+use crate::caching::kept;
 use crate::feed::{base, plan_list};
 use crate::nginx::Edge;
 
@@ -43,20 +44,19 @@ async fn a_large_answer_goes_to_its_client_as_it_comes_and_is_not_kept() {
             .unwrap();
         let mut body = request.bytes_stream();
         let mut taken = body.next().await.unwrap().unwrap().len();
-        let kept = |folder| {
+        let written = |folder| {
             edge.files(folder)
                 .iter()
                 .map(|(_, bytes)| bytes)
                 .sum::<u64>()
         };
-        assert_eq!((kept("fanfare-cache"), kept("fanfare-proxy")), (0, 0));
+        assert_eq!((written("fanfare-cache"), written("fanfare-proxy")), (0, 0));
         while let Some(piece) = body.next().await {
             taken += piece.unwrap().len();
         }
         assert_eq!(taken, direct.body.len());
         // A part of it is kept as ever.
         let page = format!("{SEARCH}?limit=1000");
-        edge.client.get(&page).await;
-        assert!(edge.client.get(&page).await.is_hit());
+        kept(&edge, &page).await;
     }
 }

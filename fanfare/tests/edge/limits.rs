@@ -1,5 +1,7 @@
 //! How much a client may ask, and who counts as one.
 
+use std::time::Instant;
+
 use reqwest::Method;
 use testkit::eventually;
 
@@ -15,14 +17,24 @@ const SEARCH: &str = "/v1/events/search";
 async fn who_asks_too_much_is_told_so_in_the_apis_words_and_comes_again() {
     let apis = Apis::start(&[]).await;
     for edge in Edge::each_with(&apis, Conf::shipped()).await {
-        let asking = (0..400).map(|_| edge.client.get(SEARCH));
-        let answers = futures::future::join_all(asking).await;
-        let (well, refused): (Vec<_>, Vec<_>) = answers.iter().partition(|one| one.status == 200);
-        // The burst, and what comes back meanwhile.
+        let begun = Instant::now();
+        let (mut well, mut refused) = (0, Vec::new());
+        // On a busy machine one round may take so long that all are answered.
+        eventually(PATIENCE, "more than a hundred are refused", async || {
+            let asking = (0..400).map(|_| edge.client.get(SEARCH));
+            let answers = futures::future::join_all(asking).await;
+            let (right, wrong): (Vec<_>, Vec<_>) =
+                answers.into_iter().partition(|one| one.status == 200);
+            well += right.len();
+            refused.extend(wrong);
+            refused.len() > 100
+        })
+        .await;
+        // The burst, of which nginx's own probe may have taken some, and what came back meanwhile.
+        let most = most(100, 50.0, begun);
         assert!(
-            well.len() >= 100 && refused.len() > 100,
-            "{} were answered",
-            well.len()
+            (90..=most).contains(&well),
+            "{well} of {most} were answered"
         );
         for answer in refused {
             assert_eq!(answer.status, 429);
@@ -48,6 +60,7 @@ async fn who_tries_tokens_has_few_tries() {
     let apis = Apis::start(&[]).await;
     for edge in Edge::each_with(&apis, Conf::shipped()).await {
         let path = format!("/v1/providers/{PROVIDER}/pause");
+        let begun = Instant::now();
         let trying = (0..60).map(|number| {
             let request = edge.client.request(Method::POST, &path);
             Answer::of(request.bearer_auth(format!("0123456789abcdef{number}")))
@@ -56,8 +69,15 @@ async fn who_tries_tokens_has_few_tries() {
         let statuses: Vec<_> = answers.into_iter().map(|one| one.unwrap().status).collect();
         let count = |status| statuses.iter().filter(|one| **one == status).count();
         assert_eq!(count(401) + count(429), 60, "{statuses:?}");
-        assert!((20..40).contains(&count(401)), "{statuses:?}");
+        let most = most(20, 2.0, begun);
+        assert!((20..=most).contains(&count(401)), "{statuses:?}");
     }
+}
+
+/// How many may have been let through since then: the burst after the first one, and what came back.
+fn most(burst: usize, per_second: f64, begun: Instant) -> usize {
+    let back = begun.elapsed().mul_f64(per_second).as_secs();
+    burst + 2 + usize::try_from(back).unwrap()
 }
 
 #[tokio::test]

@@ -41,6 +41,11 @@ impl Names {
         *self.addresses.lock().unwrap() = addresses.to_vec();
     }
 
+    /// Whether it means something.
+    pub(crate) fn are_known(&self) -> bool {
+        !self.addresses.lock().unwrap().is_empty()
+    }
+
     /// Any question is taken for one for the addresses of `api`.
     fn answer(&self, question: &[u8]) -> Vec<u8> {
         let addresses = self.addresses.lock().unwrap();

@@ -66,6 +66,8 @@ pub(crate) async fn tool(name: &str, package: &str) -> Option<PathBuf> {
     const MISSING: i32 = 3;
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/tools/python");
     let mut command = tokio::process::Command::new(script);
+    // Less than a test has: whole runs install it before, with more time.
+    command.env("FANFARE_TOOLS_WITHIN_S", "60");
     let output = command.args([name, package]).kill_on_drop(true).output();
     let output = output.await.unwrap();
     let notice = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -116,7 +118,7 @@ impl Prepared {
         let folder = tempfile::tempdir().unwrap();
         let ports = [(); 3].map(|()| testkit::free_port());
         let path = folder.path().display();
-        let mut conf = suited(conf, program, apis)
+        let mut conf = suited(conf.patient(), program, apis)
             .everywhere("/tmp/", &format!("{path}/"))
             .everywhere("/run/secrets/", &format!("{path}/"))
             .everywhere("/dev/stdout", &log(folder.path()));
@@ -200,6 +202,12 @@ impl Edge {
             edge.inside.try_get("/healthz").await.is_ok()
         })
         .await;
+        if apis.names.are_known() {
+            eventually(PATIENCE, "nginx finds an API", async || {
+                edge.inside.get("/readyz").await.status == 200
+            })
+            .await;
+        }
         edge
     }
 
@@ -217,6 +225,13 @@ impl Edge {
         whole
             .map(|line| serde_json::from_str(line).unwrap())
             .collect()
+    }
+
+    /// Those of requests for this address.
+    pub(crate) fn log_of(&self, path: &str) -> Vec<serde_json::Value> {
+        let mut log = self.log();
+        log.retain(|line| line["uri"] == path);
+        log
     }
 
     /// Files that it keeps below a folder of its own.

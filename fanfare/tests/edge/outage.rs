@@ -1,10 +1,12 @@
 //! APIs that are gone, and a database that is.
 
+use std::net::SocketAddr;
+
 use sea_orm::ConnectionTrait;
 use testkit::eventually;
 
 use crate::apis::Apis;
-use crate::caching::AT_ONCE;
+use crate::caching::{AT_ONCE, kept};
 use crate::client::Answer;
 use crate::nginx::Edge;
 use crate::world::PATIENCE;
@@ -43,7 +45,7 @@ async fn while_one_api_is_down_the_other_one_answers() {
 async fn while_no_api_answers_what_was_asked_before_is_answered_on() {
     let mut apis = Apis::start(&[AT_ONCE]).await;
     for edge in Edge::each(&apis).await {
-        let before = edge.client.get(SEARCH).await;
+        let before = kept(&edge, SEARCH).await;
         apis.kill(0).await;
         apis.kill(1).await;
         let after = eventually(PATIENCE, "its time is over", async || {
@@ -76,7 +78,7 @@ async fn what_is_too_old_is_not_answered_while_no_api_is_there() {
     let mut apis = Apis::start(&settings).await;
     let edges = Edge::each(&apis).await;
     for edge in &edges {
-        assert_eq!(edge.client.get(SEARCH).await.status, 200);
+        kept(edge, SEARCH).await;
     }
     apis.kill(0).await;
     apis.kill(1).await;
@@ -111,9 +113,9 @@ async fn what_could_not_be_brought_up_to_date_is_passed_on_and_not_kept() {
 async fn what_an_api_without_its_database_can_not_answer_is_answered_from_what_is_kept() {
     let mut apis = Apis::start(&[AT_ONCE]).await;
     for edge in Edge::each(&apis).await {
-        let known_to = kept_alone(&mut apis, &edge).await;
-        assert_eq!(answered_on(&edge).await, Ok(()));
-        let head = edge.client.request(reqwest::Method::HEAD, SEARCH);
+        let (path, known_to) = kept_alone(&mut apis, &edge).await;
+        assert_eq!(answered_on(&edge, &path).await, Ok(()));
+        let head = edge.client.request(reqwest::Method::HEAD, &path);
         assert_eq!(Answer::of(head).await.unwrap().status, 200);
         let unknown = edge.client.get("/v1/events/search?limit=4").await;
         assert_eq!(unknown.status, 503);
@@ -122,7 +124,7 @@ async fn what_an_api_without_its_database_can_not_answer_is_answered_from_what_i
         allow_database(&apis, true).await;
         apis.start_api(known_to).await;
         eventually(PATIENCE, "it is up to date again", async || {
-            edge.client.get(SEARCH).await.text().contains(edge.name())
+            edge.client.get(&path).await.text().contains(edge.name())
         })
         .await;
     }
@@ -133,9 +135,9 @@ async fn what_is_kept_is_too_old_at_last_for_an_api_without_its_database_as_well
     let settings = [AT_ONCE, ("FANFARE_CACHE_STALE_IF_ERROR", "3s")];
     let mut apis = Apis::start(&settings).await;
     for edge in Edge::each(&apis).await {
-        let known_to = kept_alone(&mut apis, &edge).await;
+        let (path, known_to) = kept_alone(&mut apis, &edge).await;
         eventually(PATIENCE, "it is too old", async || {
-            let answer = edge.client.get(SEARCH).await;
+            let answer = edge.client.get(&path).await;
             answer.status == 503 && answer.json()["error"]["code"] == "unavailable"
         })
         .await;
@@ -145,9 +147,9 @@ async fn what_is_kept_is_too_old_at_last_for_an_api_without_its_database_as_well
 }
 
 /// Holds that an answer whose time is over is given out on, and said to be stale.
-pub(crate) async fn answered_on(edge: &Edge) -> Result<(), String> {
+pub(crate) async fn answered_on(edge: &Edge, path: &str) -> Result<(), String> {
     let answer = eventually(PATIENCE, "its time is over", async || {
-        let answer = edge.client.get(SEARCH).await;
+        let answer = edge.client.get(path).await;
         (!answer.is_hit()).then_some(answer)
     })
     .await;
@@ -158,15 +160,34 @@ pub(crate) async fn answered_on(edge: &Edge) -> Result<(), String> {
 }
 
 /// Makes nginx the only one that has an answer, and that one past its time: there is a newer version, the
-/// database is gone, and so is the API that gave it.
-pub(crate) async fn kept_alone(apis: &mut Apis, edge: &Edge) -> usize {
-    let before = apis.asked().await;
-    assert_eq!(edge.client.get(SEARCH).await.status, 200);
-    let known_to = usize::from(apis.asked().await[0] == before[0]);
+/// database is gone, and so is the API that gave it. Gives the answer's address, and that API.
+pub(crate) async fn kept_alone(apis: &mut Apis, edge: &Edge) -> (String, usize) {
+    let mut limits = 100..;
+    let (path, known_to) = eventually(PATIENCE, "one API was asked, and was sure", async || {
+        let path = format!("{SEARCH}?limit={}", limits.next().unwrap());
+        let known_to = kept_of_one(apis, edge, &path).await?;
+        Some((path, known_to))
+    })
+    .await;
     apis.change(edge.name()).await;
     cut_off(apis, "/v1/events/search?limit=1").await;
     apis.kill(known_to).await;
-    known_to
+    (path, known_to)
+}
+
+/// Asks twice, and gives which API answered if that was one alone and its answer is kept.
+async fn kept_of_one(apis: &Apis, edge: &Edge, path: &str) -> Option<usize> {
+    edge.client.get(path).await;
+    let is_kept = edge.client.get(path).await.is_hit();
+    let lines = eventually(PATIENCE, "both lines of the log", async || {
+        let lines = edge.log_of(path);
+        (lines.len() >= 2).then_some(lines)
+    })
+    .await;
+    let upstreams = lines.iter().filter_map(|line| line["upstream"].as_str());
+    let asked: Vec<_> = upstreams.filter(|upstream| !upstream.is_empty()).collect();
+    let is_it = |address: &SocketAddr| asked == [address.to_string()];
+    apis.addresses.iter().position(is_it).filter(|_| is_kept)
 }
 
 /// Throws the processes out of their database, and returns when the APIs know it. They have the answer to
@@ -200,7 +221,7 @@ pub(crate) async fn unsure(edge: &Edge, path: &str) -> Result<(), String> {
 }
 
 /// Lets the processes into their database, or throws them out.
-async fn allow_database(apis: &Apis, allowed: bool) {
+pub(crate) async fn allow_database(apis: &Apis, allowed: bool) {
     let command = apis.world.command(&[]);
     let mut settings = command.get_envs();
     let url = settings.find(|(name, _)| *name == "FANFARE_DATABASE_URL");

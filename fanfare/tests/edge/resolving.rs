@@ -3,31 +3,30 @@
 use testkit::eventually;
 
 use crate::apis::{Apis, v4};
-use crate::caching::AT_ONCE;
+use crate::caching::{AT_ONCE, kept};
 use crate::conf::Conf;
-use crate::nginx::{Edge, programs};
+use crate::nginx::{Edge, Program, programs};
 use crate::world::PATIENCE;
 
 const SEARCH: &str = "/v1/events/search";
 
-/// Only an nginx that can look up names again.
-async fn edges(apis: &Apis) -> Vec<Edge> {
-    let mut edges = Vec::new();
-    for program in programs().await {
-        if program.resolves {
-            let conf = Conf::shipped().unlimited();
-            edges.push(Edge::start(&program, apis, conf).await);
-        }
-    }
-    edges
+/// Each nginx that can look up names again: the one that is installed may, besides the newest.
+async fn resolving() -> impl Iterator<Item = Program> {
+    let programs = programs().await.into_iter();
+    programs.filter(|program| program.resolves)
+}
+
+async fn edge(program: &Program, apis: &Apis) -> Edge {
+    Edge::start(program, apis, Conf::shipped().unlimited()).await
 }
 
 #[tokio::test]
 async fn replicas_are_found_by_their_name_without_a_reload() {
-    let mut apis = Apis::start(&[]).await;
-    let [first, second] = apis.addresses.map(v4);
-    apis.names.set(&[first]);
-    for edge in edges(&apis).await {
+    for program in resolving().await {
+        let mut apis = Apis::start(&[]).await;
+        let [first, second] = apis.addresses.map(v4);
+        apis.names.set(&[first]);
+        let edge = edge(&program, &apis).await;
         let mut numbers = 0..;
         let mut ask = async || {
             let path = format!("{SEARCH}?min_price={}", numbers.next().unwrap());
@@ -69,10 +68,11 @@ async fn replicas_are_found_by_their_name_without_a_reload() {
 
 #[tokio::test]
 async fn a_name_that_nobody_has_is_an_outage_like_others() {
-    let mut apis = Apis::start(&[AT_ONCE]).await;
-    let addresses = apis.addresses.map(v4);
-    apis.names.set(&[]);
-    for edge in edges(&apis).await {
+    for program in resolving().await {
+        let mut apis = Apis::start(&[AT_ONCE]).await;
+        let addresses = apis.addresses.map(v4);
+        apis.names.set(&[]);
+        let edge = edge(&program, &apis).await;
         // It starts before there is an API.
         assert_eq!(edge.client.get(SEARCH).await.status, 503);
         apis.names.set(&addresses);
@@ -80,6 +80,7 @@ async fn a_name_that_nobody_has_is_an_outage_like_others() {
             edge.client.get(SEARCH).await.status == 200
         })
         .await;
+        kept(&edge, SEARCH).await;
         apis.names.set(&[]);
         apis.kill(0).await;
         apis.kill(1).await;

@@ -13,8 +13,9 @@ use crate::world::PATIENCE;
 
 const CLIENTS: u64 = 6;
 
-/// Longer than nginx leaves one alone that has failed (`fail_timeout`).
-pub(crate) const SETTINGS: [(&str, &str); 1] = [("FANFARE_DRAIN_DELAY", "3s")];
+/// Longer than nginx leaves one alone that has failed (`fail_timeout`): it counts whole seconds, so that
+/// its two may be three.
+pub(crate) const SETTINGS: [(&str, &str); 1] = [("FANFARE_DRAIN_DELAY", "4s")];
 
 /// What came of the load.
 #[derive(Default)]

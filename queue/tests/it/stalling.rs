@@ -45,11 +45,11 @@ async fn a_consumer_goes_round_while_nothing_comes_and_while_all_handlers_are_bu
     let goes_round = || async {
         // Between two rounds there is nothing to do for some seconds.
         eventually("it waits", || async {
-            queue.stalled(Duration::from_secs(1))
+            queue.stalled(Duration::from_secs(2))
         })
         .await;
         eventually("it has gone round", || async {
-            !queue.stalled(Duration::from_millis(500))
+            !queue.stalled(Duration::from_secs(1))
         })
         .await;
     };

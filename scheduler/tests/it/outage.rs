@@ -68,3 +68,27 @@ async fn a_scheduler_stops_while_the_database_is_away() {
     server.stop().await;
     scheduler.stop().await;
 }
+
+#[tokio::test]
+async fn a_scheduler_whose_database_falls_silent_goes_on_trying_and_then_on() {
+    const PATIENT: Duration = Duration::from_secs(1);
+    let (server, world) = server().await;
+    let config = Config {
+        patience: PATIENT,
+        ..config()
+    };
+    let (pulse, turns) = (config.pulse.clone(), config.turns.clone());
+    let scheduler = Role::start(&world, config);
+    let silence = 5 * PATIENT;
+    testkit::eventually(PATIENCE, "it works", async || pulse.within(PATIENT)).await;
+    server.freeze();
+    // Its connections stay open, and nothing ever comes on them.
+    testkit::eventually(PATIENCE, "no tick goes well", async || {
+        pulse.stopped(2 * silence)
+    })
+    .await;
+    assert!(turns.within(silence), "it waits for one answer for ever");
+    server.thaw();
+    testkit::eventually(PATIENCE, "it works again", async || pulse.within(PATIENT)).await;
+    scheduler.stop().await;
+}

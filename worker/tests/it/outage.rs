@@ -112,3 +112,29 @@ async fn unharmed(world: &World) {
     );
     assert_eq!(invariants::violations(&world.db).await.unwrap(), []);
 }
+
+#[tokio::test]
+async fn a_worker_whose_database_falls_silent_goes_on_looking_at_its_leases() {
+    let (server, world, _feeds) = waiting().await;
+    let config = short_lease("worker-1");
+    let (pulse, turns, lease) = (config.pulse.clone(), config.turns.clone(), config.lease);
+    let role = Role::start(&world, &memory().await, config);
+    let silence = 5 * lease;
+    testkit::eventually(PATIENCE, "it gives signs of life", async || {
+        pulse.within(lease)
+    })
+    .await;
+    server.freeze();
+    // Its connections stay open, and nothing ever comes on them.
+    testkit::eventually(PATIENCE, "none of them is taken", async || {
+        pulse.stopped(2 * silence)
+    })
+    .await;
+    assert!(turns.within(silence), "it waits for one answer for ever");
+    server.thaw();
+    testkit::eventually(PATIENCE, "they are taken again", async || {
+        pulse.within(lease)
+    })
+    .await;
+    role.stop().await;
+}
