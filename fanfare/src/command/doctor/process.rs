@@ -33,7 +33,8 @@ fn by_default(found: Finding) -> Finding {
         State::Error => Finding {
             state: State::Note,
             fix: Some(format!(
-                "none is needed, unless an API is to run here: then set {} to another address",
+                "none is needed, unless an API is to run here: then set {} to another address; if it is a \
+                 Fanfare, it hangs: restart it",
                 found.check
             )),
             ..found
