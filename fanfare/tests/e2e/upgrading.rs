@@ -246,10 +246,11 @@ async fn a_schema_that_the_next_release_has_widened_troubles_nobody() {
 /// Whether a line of a log tells of trouble with the schema, or of what nobody can go on from. That
 /// a database took its time, which is a warning as well, is this machine's affair.
 fn tells_of_trouble(line: &str) -> bool {
-    const OF_A_SCHEMA: [&str; 7] = [
+    const OF_A_SCHEMA: [&str; 8] = [
         "cached plan",
         "column",
-        "decod",
+        "decode",
+        "decoding",
         "does not exist",
         "mismatched",
         "prepared statement",
