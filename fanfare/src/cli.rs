@@ -380,7 +380,6 @@ Exit codes:
   1  there is one, or with --strict a warning
   2  a setting can't be understood";
 
-/// It takes what the roles take, so that it can be run with their environment.
 #[derive(Debug, Args)]
 pub(crate) struct Doctor {
     /// Let warnings count like errors
@@ -389,20 +388,9 @@ pub(crate) struct Doctor {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+    /// What the roles take, so that it can be run with their environment.
     #[command(flatten)]
-    pub(crate) database: DatabaseOptions,
-    #[command(flatten)]
-    pub(crate) queue: QueueOptions,
-    #[command(flatten)]
-    pub(crate) scheduler: SchedulerOptions,
-    #[command(flatten)]
-    pub(crate) worker: WorkerOptions,
-    #[command(flatten)]
-    pub(crate) api: ApiOptions,
-    #[command(flatten)]
-    pub(crate) lease: LeaseOptions,
-    #[command(flatten)]
-    pub(crate) observe: ObserveOptions,
+    pub(crate) roles: All,
 }
 
 #[derive(Debug, Args)]

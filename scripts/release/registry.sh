@@ -39,6 +39,14 @@ digest_of() {
     fi
 }
 
+# pushed NAME:TAG: the digest of a commit's image, which has to be there.
+pushed() {
+    local there
+    there=$(digest_of "$1")
+    [[ -n $there ]] || fail "$1 was never pushed: its commit has not been through .github/workflows/image.yml"
+    echo "$there"
+}
+
 digest() { sha256sum | sed 's/^/sha256:/; s/ .*//'; }
 
 # refuse_to_move NAME:TAG DIGEST: a tag that was given means one image for ever.

@@ -27,7 +27,7 @@ use std::time::Duration;
 
 use entity::Kind;
 
-use crate::cli::Doctor;
+use crate::cli::{All, Doctor};
 use crate::show;
 use finding::{Finding, Group};
 
@@ -36,7 +36,7 @@ const WITHIN: Duration = Duration::from_secs(13);
 
 /// Looks at everything, and tells it.
 pub(crate) async fn run(options: Doctor) -> anyhow::Result<ExitCode> {
-    let mut findings = examine(&options).await;
+    let mut findings = examine(&options.roles).await;
     // Those of a group stand together, in the order in which they were found.
     findings.sort_by_key(|finding| finding.group);
     match options.json {
@@ -46,7 +46,7 @@ pub(crate) async fn run(options: Doctor) -> anyhow::Result<ExitCode> {
     Ok(report::code(&findings, options.strict))
 }
 
-async fn examine(options: &Doctor) -> Vec<Finding> {
+async fn examine(options: &All) -> Vec<Finding> {
     let (mut here, mut stores, mut redis) = (Vec::new(), Vec::new(), Vec::new());
     let (mut processes, mut telemetry) = (Vec::new(), Vec::new());
     let (mut database_here, mut redis_here) = (false, false);
@@ -87,7 +87,7 @@ async fn bounded(
 }
 
 /// The database and what runs on it. True if its server is this machine's.
-async fn database(options: &Doctor, found: &mut Vec<Finding>) -> bool {
+async fn database(options: &All, found: &mut Vec<Finding>) -> bool {
     let looked = match options.database.database_url.kind() {
         Kind::Sqlite => sqlite::look(options, found).await.map(|db| (db, false)),
         Kind::Postgres => postgres::look(options, found).await,

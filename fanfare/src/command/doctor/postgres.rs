@@ -15,7 +15,7 @@ use entity::{Database, DatabaseUrl, DbErr, Session};
 
 use super::finding::{Finding, Group};
 use super::{clock, reach};
-use crate::cli::Doctor;
+use crate::cli::All;
 use crate::command::migrate::{self, Schema};
 use crate::show;
 
@@ -26,7 +26,7 @@ const WITHIN: Duration = Duration::from_secs(4);
 
 /// Looks at the primary. Gives the connection if our tables can be asked, and whether the server is on
 /// this machine.
-pub(super) async fn look(options: &Doctor, found: &mut Vec<Finding>) -> Option<(Database, bool)> {
+pub(super) async fn look(options: &All, found: &mut Vec<Finding>) -> Option<(Database, bool)> {
     let url = &options.database.database_url;
     let (db, identity) = enter(GROUP, SETTING, url, options, found).await?;
     found.extend(server::judge(&identity, url));
@@ -53,7 +53,7 @@ pub(super) async fn enter(
     group: Group,
     setting: &str,
     url: &DatabaseUrl,
-    options: &Doctor,
+    options: &All,
     found: &mut Vec<Finding>,
 ) -> Option<(Database, Identity)> {
     if let Some(Place::Tcp(host, port)) = asked::place(url) {
@@ -94,7 +94,7 @@ pub(super) async fn enter(
     }
 }
 
-async fn look_at(db: &Database, identity: &Identity, options: &Doctor) -> Vec<Finding> {
+async fn look_at(db: &Database, identity: &Identity, options: &All) -> Vec<Finding> {
     let mut found = Vec::new();
     match asked::settings(&db.write, &settings::NAMES).await {
         Ok(told) => found.extend(settings::judge(&told, identity, options.lease.lease)),

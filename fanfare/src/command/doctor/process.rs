@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::net::{TcpSocket, TcpStream};
 
 use super::finding::{Finding, Group, State};
-use crate::cli::Doctor;
+use crate::cli::All;
 use crate::command::healthcheck::{probe, reachable};
 use crate::options::ListenOptions;
 
@@ -15,7 +15,7 @@ const GROUP: Group = Group::Process;
 const CONNECTED_WITHIN: Duration = Duration::from_secs(2);
 
 /// Looks at both addresses.
-pub(super) async fn look(options: &Doctor, found: &mut Vec<Finding>) {
+pub(super) async fn look(options: &All, found: &mut Vec<Finding>) {
     let ListenOptions { given, listen } = &options.api.listen;
     let of_api = at("FANFARE_LISTEN", *listen).await;
     found.push(match given.0 {

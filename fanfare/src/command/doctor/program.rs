@@ -5,7 +5,7 @@ use std::path::Path;
 use super::finding::{Finding, Group};
 use super::limits::{self, Limits};
 use super::{blocking, providers, spool};
-use crate::cli::Doctor;
+use crate::cli::All;
 use crate::command::roles;
 use crate::show;
 
@@ -15,7 +15,7 @@ const GROUP: Group = Group::Program;
 const OTHER_FILES: u64 = 100;
 
 /// Looks at everything that is here and not on the network.
-pub(super) async fn look(options: &Doctor, found: &mut Vec<Finding>) {
+pub(super) async fn look(options: &All, found: &mut Vec<Finding>) {
     found.push(version());
     found.push(settings(options));
     let limits = Limits::read();
@@ -53,7 +53,7 @@ fn version() -> Finding {
 }
 
 /// What can't be seen in one setting alone.
-fn settings(options: &Doctor) -> Finding {
+fn settings(options: &All) -> Finding {
     let api = options.api.config(options.database.connections()).map(drop);
     let tick = roles::check_tick(&options.scheduler, &options.lease);
     match api.and(tick) {
@@ -69,7 +69,7 @@ fn settings(options: &Doctor) -> Finding {
     }
 }
 
-fn files_needed(options: &Doctor) -> u64 {
+fn files_needed(options: &All) -> u64 {
     let connections = options.api.config(options.database.connections());
     let clients = connections.map_or(0, |config| config.connections as u64);
     // To the primary and to a replica, and those that look and listen.
@@ -99,7 +99,7 @@ fn files(limit: Option<u64>, needed: u64) -> Option<Finding> {
 }
 
 /// Of a process with every role, see "Sizing" in the operators' document.
-fn memory_needed(options: &Doctor) -> u64 {
+fn memory_needed(options: &All) -> u64 {
     const IDLE: u64 = 64 << 20;
     const LARGE_FEED: u64 = 112 << 20;
     let connections = options.api.config(options.database.connections());
@@ -223,10 +223,10 @@ mod tests {
     use crate::cli::{Cli, Command};
     use crate::command::doctor::finding::State;
 
-    fn options(arguments: &[&str]) -> Doctor {
+    fn options(arguments: &[&str]) -> All {
         let arguments = [&["fanfare", "doctor"], arguments].concat();
         match Cli::try_parse_from(arguments).unwrap().command {
-            Command::Doctor(options) => *options,
+            Command::Doctor(options) => options.roles,
             _ => panic!("another command"),
         }
     }

@@ -11,7 +11,7 @@ use ::queue::{ExamineError, Examined, Part, RedisPlace, RedisUrl, examine};
 
 use super::finding::{Finding, Group};
 use super::{postgres, reach};
-use crate::cli::Doctor;
+use crate::cli::All;
 
 /// What one look may take.
 const WITHIN: Duration = Duration::from_secs(4);
@@ -25,7 +25,7 @@ struct Subject<'a> {
 }
 
 /// Looks at both. True if the queue's is on this machine.
-pub(super) async fn look(options: &Doctor, found: &mut Vec<Finding>) -> bool {
+pub(super) async fn look(options: &All, found: &mut Vec<Finding>) -> bool {
     let (mut of_queue, mut of_cache) = (Vec::new(), Vec::new());
     let (queue, cache) = tokio::join!(
         queue::look(options, &mut of_queue),

@@ -8,7 +8,7 @@ use entity::{Database, Kind};
 
 use super::finding::{Finding, Group};
 use super::postgres;
-use crate::cli::Doctor;
+use crate::cli::All;
 use crate::command::migrate;
 use crate::show;
 
@@ -31,7 +31,7 @@ struct Facts {
 }
 
 /// Looks at the replica, if there is one, and holds it against the primary, if that could be asked.
-pub(super) async fn look(options: &Doctor, primary: Option<&Database>, found: &mut Vec<Finding>) {
+pub(super) async fn look(options: &All, primary: Option<&Database>, found: &mut Vec<Finding>) {
     let Some(url) = &options.database.database_read_url else {
         return;
     };

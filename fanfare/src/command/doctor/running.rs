@@ -10,7 +10,7 @@ use entity::worker::Summary;
 
 use super::finding::{Finding, Group};
 use super::{blocking, providers};
-use crate::cli::Doctor;
+use crate::cli::All;
 use crate::show;
 
 const GROUP: Group = Group::Running;
@@ -20,7 +20,7 @@ const CLAIMED_WITHIN: Duration = Duration::from_secs(30);
 const BEGUN_WITHIN: Duration = Duration::from_secs(60);
 
 /// Looks at what is running. Gives up where the database does.
-pub(super) async fn look(options: &Doctor, db: &Database, found: &mut Vec<Finding>) {
+pub(super) async fn look(options: &All, db: &Database, found: &mut Vec<Finding>) {
     let lease = options.lease.lease;
     let asked = async {
         let overview = overview(db, lease).await?;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::finding::{Finding, Group};
 use super::{blocking, limits};
-use crate::cli::Doctor;
+use crate::cli::All;
 use crate::command::roles;
 
 const GROUP: Group = Group::Program;
@@ -30,14 +30,14 @@ struct Facts {
 }
 
 /// Looks at both folders.
-pub(super) async fn look(options: &Doctor) -> Vec<Finding> {
+pub(super) async fn look(options: &All) -> Vec<Finding> {
     let (feeds, answers) = tokio::join!(look_at(of_feeds(options)), async {
         Some(look_at(of_answers(options)?).await)
     });
     [feeds].into_iter().chain(answers).collect()
 }
 
-fn of_feeds(options: &Doctor) -> Spool {
+fn of_feeds(options: &All) -> Spool {
     let feeds = roles::fetch_config(&options.worker.fetch).spool;
     Spool {
         check: "feeds' folder",
@@ -49,7 +49,7 @@ fn of_feeds(options: &Doctor) -> Spool {
 }
 
 /// `None` if the API's settings make no sense, which is told elsewhere.
-fn of_answers(options: &Doctor) -> Option<Spool> {
+fn of_answers(options: &All) -> Option<Spool> {
     let api = options.api.config(1).ok()?;
     Some(Spool {
         check: "answers' folder",

@@ -8,7 +8,7 @@ use entity::Database;
 
 use super::finding::{Finding, Group};
 use super::{blocking, limits, postgres, spool};
-use crate::cli::Doctor;
+use crate::cli::All;
 use crate::command::migrate;
 use crate::start;
 use file::{Facts, FileKind};
@@ -20,7 +20,7 @@ const OWN: &str = "give it to the user that runs Fanfare: `chown USER FILE*`";
 const LITTLE: u64 = 1 << 30;
 
 /// Looks at the file. Gives the database if our tables can be asked.
-pub(super) async fn look(options: &Doctor, found: &mut Vec<Finding>) -> Option<Database> {
+pub(super) async fn look(options: &All, found: &mut Vec<Finding>) -> Option<Database> {
     let path = options.database.database_url.path()?;
     let at = path.display().to_string();
     let facts = match blocking::look(GROUP, FILE, at, move || Facts::of(path)).await {

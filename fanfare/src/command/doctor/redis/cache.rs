@@ -6,7 +6,7 @@ use ::queue::{Examined, Part};
 
 use super::server::{self, memory, word};
 use super::{Finding, Group, Subject, enter};
-use crate::cli::Doctor;
+use crate::cli::All;
 
 const GROUP: Group = Group::Cache;
 const SETTING: &str = "FANFARE_CACHE_URL";
@@ -16,7 +16,7 @@ const LEAST: u32 = 6;
 const WAITED: Duration = Duration::from_millis(5);
 
 /// Looks at it, if there is one.
-pub(super) async fn look(options: &Doctor, found: &mut Vec<Finding>) -> Option<Examined> {
+pub(super) async fn look(options: &All, found: &mut Vec<Finding>) -> Option<Examined> {
     let subject = Subject {
         group: GROUP,
         setting: SETTING,

@@ -7,14 +7,14 @@ use entity::Kind;
 
 use super::server::{self, memory, number, word};
 use super::{Finding, Group, Subject, enter};
-use crate::cli::Doctor;
+use crate::cli::All;
 use crate::show;
 
 const GROUP: Group = Group::Queue;
 const SETTING: &str = "FANFARE_REDIS_URL";
 
 /// Looks at it, and whether it is on this machine.
-pub(super) async fn look(options: &Doctor, found: &mut Vec<Finding>) -> Option<(Examined, bool)> {
+pub(super) async fn look(options: &All, found: &mut Vec<Finding>) -> Option<(Examined, bool)> {
     let Some(url) = &options.queue.redis_url else {
         found.push(absent(options.database.database_url.kind()));
         return None;
